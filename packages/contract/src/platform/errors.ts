@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+import { defineErrors } from '../errors.ts'
+
+/** Errors that any service, or the gateway before them, may answer. */
+export const platformErrors = defineErrors('platform', {
+  METHOD_NOT_ALLOWED: {
+    status: 405,
+    message: 'Method Not Allowed: {method} {path}',
+    hint: 'Use {allowed}',
+  },
+  PATH_NOT_FOUND: {
+    status: 404,
+    message: 'Not Found: {service} has no {method} {path}',
+    hint: 'GET /openapi.json lists its paths',
+  },
+  SERVICE_NOT_PRESENT: {
+    status: 501,
+    message: 'the {service} service is not part of this installation, so {path} cannot be answered',
+    hint: 'GET /health lists the services that run here',
+  },
+  SERVICE_STARTING: {
+    status: 503,
+    message: 'the {service} service is still starting',
+    hint: 'Try again in a second; GET /health shows the progress',
+  },
+  BODY_TOO_LARGE: {
+    status: 413,
+    message: 'the body is larger than {limit} bytes',
+    hint: 'Send less at once, or put the data into the Data Store and name it here',
+  },
+})
