@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+import { mkdir } from 'node:fs/promises'
+import { SERVICE_NAMES, type ServiceName } from '@open-nemo/contract'
+import {
+  ConfigError,
+  createLogger,
+  createMetrics,
+  createPlatformFetch,
+  forwardTo,
+  parseConfig,
+  serve,
+  takeLock,
+} from '@open-nemo/runtime'
+import { loadCatalogue } from '@open-nemo/runtime/catalogue/index.ts'
+import { z } from 'zod'
+import { homePaths, platformConfig } from './config.ts'
+import { DEFAULT_PORTS, SERVICE_URLS, SERVICES } from './services.ts'
+import { openDatabase } from './start.ts'
+
+type Env = Record<string, string | undefined>
+
+/** The variable that gives the URL of a service to the others, such as `NEMO_ENTITY_STORE_URL`. */
+export const urlVariable = (name: ServiceName) => `NEMO_${name.replaceAll('-', '_').toUpperCase()}_URL`
+
+const schema = z.object({
+  /** Port of the service; each has its own default. */
+  PORT: z.coerce.number().int().min(0).max(65_535).optional(),
+  /** URL by which clients reach the service, where it differs from its in-cluster one. */
+  NEMO_PUBLIC_URL: z.url().optional(),
+  /** Shared by all services of one installation. */
+  NEMO_INTERNAL_TOKEN: z.string().min(16, 'must have at least 16 characters').optional(),
+  ...Object.fromEntries(
+    SERVICE_NAMES.map((name) => [urlVariable(name), z.url().default(SERVICE_URLS[name])]),
+  ),
+})
+
+/**
+ * Starts one service alone, as a pod runs it: from environment variables, with a database server's DSN
+ * (NEMO_DATABASE_URL) or its own data directory (NEMO_HOME). The other services are reached by URL.
+ */
+export async function serveOne(name: ServiceName, env: Env): Promise<{ url: string; stop(): Promise<void> }> {
+  const load = SERVICES[name]
+  if (!load)
+    throw new ConfigError(`no service ${name} in this version; there are ${Object.keys(SERVICES).join(', ')}`)
+  const config = platformConfig(env)
+  const own = parseConfig(schema, env) as z.infer<typeof schema> & Record<string, string>
+  const urls = Object.fromEntries(
+    SERVICE_NAMES.map((other) => [other, own[urlVariable(other)] ?? SERVICE_URLS[other]]),
+  ) as Record<ServiceName, string>
+  const publicUrls = own.NEMO_PUBLIC_URL ? { ...urls, [name]: own.NEMO_PUBLIC_URL } : urls
+  const paths = homePaths(config.home)
+  const log = createLogger({ level: config.logLevel, name })
+  const metrics = createMetrics({ process: true })
+  const lock = await takeLock(paths.lock, { service: name })
+  const dataDir = paths.service(name)
+  await mkdir(dataDir, { recursive: true })
+  const db = await openDatabase(config, log)
+  const definition = await load()
+  const running = await definition.start({
+    name,
+    env,
+    dataDir,
+    cacheDir: config.cache,
+    db,
+    fetch: createPlatformFetch(forwardTo(urls)),
+    urls,
+    publicUrls,
+    catalogue: await loadCatalogue({ env, home: config.home, cacheDir: config.cache }),
+    log,
+    metrics,
+  })
+  const listener = await serve({
+    fetch: (request, bindings) => running.app.fetch(request, bindings),
+    host: config.host,
+    port: own.PORT ?? DEFAULT_PORTS[name],
+    setting: 'PORT',
+  })
+  log.info({ url: listener.url }, 'service started')
+  return {
+    url: listener.url,
+    stop: async () => {
+      await Promise.allSettled([listener.close(), running.stop()])
+      await db.close()
+      await lock.release()
+    },
+  }
+}
