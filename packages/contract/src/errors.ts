@@ -73,11 +73,17 @@ export class UpstreamError extends Error {
   }
 }
 
-const catalogue = new Map<string, ErrorEntry & { service: string }>()
+const catalogue = new Map<string, CatalogueEntry>()
+
+/** An entry as documented. Two services may use one code for the same thing, such as an unknown namespace. */
+export interface CatalogueEntry extends ErrorEntry {
+  service: string
+  code: string
+}
 
 /**
  * Registers a service's errors and returns one constructor for each code.
- * Throws at import when a code is defined twice, so that codes stay unique over the whole system.
+ * Throws at import when the service defines a code twice.
  */
 export function defineErrors<const T extends Record<string, ErrorEntry>>(
   service: string,
@@ -85,16 +91,17 @@ export function defineErrors<const T extends Record<string, ErrorEntry>>(
 ): { [K in keyof T]: (params?: ErrorParams, options?: ErrorOptions) => ApiError } {
   const makers = {} as { [K in keyof T]: (params?: ErrorParams, options?: ErrorOptions) => ApiError }
   for (const [code, entry] of Object.entries(entries)) {
-    if (catalogue.has(code)) throw new Error(`error code ${code} is defined twice`)
-    catalogue.set(code, { ...entry, service })
+    const key = `${service} ${code}`
+    if (catalogue.has(key)) throw new Error(`error code ${code} of ${service} is defined twice`)
+    catalogue.set(key, { ...entry, service, code })
     makers[code as keyof T] = (params, options) => new ApiError(code, entry, params, options)
   }
   return makers
 }
 
-/** All errors registered so far, by code; `docs/errors.md` is checked against it. */
-export function errorCatalogue(): ReadonlyMap<string, ErrorEntry & { service: string }> {
-  return catalogue
+/** All errors registered so far; `docs/errors.md` is checked against it. */
+export function errorCatalogue(): CatalogueEntry[] {
+  return [...catalogue.values()]
 }
 
 function fill(template: string, params: ErrorParams): string {
