@@ -30,7 +30,7 @@ export async function serve(options: {
 }): Promise<Listener> {
   const server = createServer(
     { requestTimeout: 0, keepAliveTimeout: 65_000, headersTimeout: 60_000, maxHeaderSize: 64 * 1024 },
-    getRequestListener(options.fetch as never, { overrideGlobalObjects: false }),
+    getRequestListener(options.fetch as never),
   )
   await new Promise<void>((resolve, reject) => {
     server.once('error', (err: NodeJS.ErrnoException) => reject(listenError(err, options)))
