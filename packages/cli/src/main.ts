@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import { SERVICE_NAMES, type ServiceName } from '@open-nemo/contract'
-import { ConfigError, ListenError, LockHeldError, NewerSchemaError } from '@open-nemo/runtime'
 import { Argument, Command } from 'commander'
 import { platformConfig } from './platform/config.ts'
 
@@ -56,13 +55,57 @@ program
     await untilSignal(running.stop)
   })
 
+const models = program.command('models').description('the models that are known from the start')
+
+models
+  .command('add')
+  .description('add a GGUF file, a Hugging Face folder, or an OpenAI-compatible upstream')
+  .argument('<id>', 'namespace/name by which clients ask for it')
+  .option('--path <path>', 'GGUF file or Hugging Face folder')
+  .option('--url <url>', 'base URL of an OpenAI-compatible server, such as https://host/v1')
+  .option('--model-id <id>', 'name of the model at that server, when it differs')
+  .option('--api-key-env <variable>', 'environment variable that holds its API key')
+  .option('--alias <id...>', 'further names')
+  .option('--chat-template <file>', 'Jinja chat template in place of the one in the model')
+  .option('--description <text>')
+  .option('--license <id>')
+  .action(async (id: string, options) => {
+    await (await import('./commands/models.ts')).add(config(), id, options)
+  })
+
+models
+  .command('list')
+  .description('list them')
+  .action(async () => {
+    await (await import('./commands/models.ts')).list(config())
+  })
+
+models
+  .command('remove')
+  .description('take one out of the catalogue; its files stay')
+  .argument('<id>')
+  .action(async (id: string) => {
+    await (await import('./commands/models.ts')).remove(config(), id)
+  })
+
+/** Errors whose message says what to change; all others are faults and are shown with their stack. */
+const FOR_PEOPLE = [
+  'CatalogueError',
+  'CommandError',
+  'ConfigError',
+  'DiskSpaceError',
+  'GgufError',
+  'ListenError',
+  'LockHeldError',
+  'NewerSchemaError',
+  'PythonError',
+]
+
 try {
   await program.parseAsync()
 } catch (err) {
-  const expected = [ConfigError, ListenError, LockHeldError, NewerSchemaError].some(
-    (kind) => err instanceof kind,
-  )
-  console.error(expected && err instanceof Error ? `nemoctl: ${err.message}` : err)
+  const forPeople = err instanceof Error && FOR_PEOPLE.includes(err.name)
+  console.error(forPeople ? `nemoctl: ${err.message}` : err)
   process.exit(1)
 }
 // What the launcher watches keeps the process alive otherwise.
