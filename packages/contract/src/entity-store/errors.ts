@@ -6,7 +6,7 @@ export const entityStoreErrors = defineErrors('entity-store', {
   NAMESPACE_EXISTS: {
     status: 409,
     message: 'namespace {id} already exists',
-    hint: 'use it as it is, or choose another id',
+    hint: 'Use it as it is, or choose another id',
   },
   NAMESPACE_NOT_FOUND: {
     status: 404,
@@ -16,12 +16,12 @@ export const entityStoreErrors = defineErrors('entity-store', {
   NAMESPACE_NOT_EMPTY: {
     status: 409,
     message: 'namespace {id} still holds {contents}',
-    hint: 'delete these first; nothing was deleted',
+    hint: 'Delete these first; nothing was deleted',
   },
   ENTITY_EXISTS: {
     status: 409,
     message: '{kind} {namespace}/{name} already exists',
-    hint: 'change it with PATCH, or choose another name',
+    hint: 'Change it with PATCH, or choose another name',
   },
   ENTITY_NOT_FOUND: {
     status: 404,
