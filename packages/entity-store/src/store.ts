@@ -16,17 +16,12 @@ const COLUMNS = 'namespace, name, id, created_at, updated_at, doc, secrets'
 
 /** Stores a new entity; false when its name is taken. One statement, so that two creators cannot both win. */
 export async function insertEntity(db: Queryable, kind: Kind, entity: Entity): Promise<boolean> {
-  const rows = await db.query(
-    `WITH made AS (
-       INSERT INTO ${kind.table} (${COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6::jsonb, $7::jsonb)
-       ON CONFLICT DO NOTHING RETURNING id
-     ), counted AS (
-       INSERT INTO entity_store.counts AS c (kind, namespace, n) SELECT '${kind.kind}', $1, 1 FROM made
-       ON CONFLICT (kind, namespace) DO UPDATE SET n = c.n + 1
-     ) SELECT id FROM made`,
-    values(entity),
+  const { namespace, name, id, created_at, doc, secrets } = entity
+  const [row] = await db.query<{ made: boolean }>(
+    `SELECT entity_store.create_${kind.kind}($1, $2, $3, $4, $5::jsonb, $6::jsonb) AS made`,
+    [namespace, name, id, created_at, JSON.stringify(doc), json(secrets)],
   )
-  return rows.length === 1
+  return row?.made === true
 }
 
 /** Reads one entity; undefined when there is none. `withSecrets` is for the platform's own callers only. */
@@ -36,10 +31,17 @@ export async function readEntity(
   key: { namespace: string; name: string },
   withSecrets = false,
 ): Promise<StoredText | undefined> {
+  const parameters = [key.namespace, key.name]
+  if (!withSecrets) {
+    const [row] = await db.query<{ doc: string | null }>(
+      `SELECT entity_store.read_${kind.kind}($1, $2) AS doc`,
+      parameters,
+    )
+    return row?.doc == null ? undefined : { doc: row.doc, secrets: null }
+  }
   const [row] = await db.query<StoredText>(
-    `SELECT doc::text AS doc${withSecrets ? ', secrets' : ''} FROM ${kind.table}
-     WHERE namespace = $1 AND name = $2`,
-    [key.namespace, key.name],
+    `SELECT doc::text AS doc, secrets FROM ${kind.table} WHERE namespace = $1 AND name = $2`,
+    parameters,
   )
   return row
 }
@@ -170,10 +172,6 @@ export const namespaceKey = (id: string) => ({ namespace: '', name: id })
 export async function ping(db: Queryable): Promise<boolean> {
   await db.query(`SELECT 1 FROM ${KINDS.namespace.table} LIMIT 1`)
   return true
-}
-
-function values(e: Entity): unknown[] {
-  return [e.namespace, e.name, e.id, e.created_at, e.updated_at, JSON.stringify(e.doc), json(e.secrets)]
 }
 
 const json = (secrets: Secrets | null) => (secrets === null ? null : JSON.stringify(secrets))
