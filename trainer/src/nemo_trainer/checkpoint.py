@@ -28,6 +28,8 @@ def convert(gguf_path: str, out_dir: str) -> None:
         raise SystemExit(f"the weights do not fit the architecture: missing {missing}, unexpected {unexpected}")
     fresh.to(torch.bfloat16).save_pretrained(out_dir)
     AutoTokenizer.from_pretrained(folder, gguf_file=name).save_pretrained(out_dir)
+    for each in os.listdir(out_dir):
+        os.chmod(os.path.join(out_dir, each), 0o644)
 
 
 def main() -> int:

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The job's rows, read and encoded. Needs transformers' tokenizers, no PyTorch."""
+
+from typing import Any
+
+from .encode import Row, encode_all
+from .errors import JobError
+from .job import Job
+from .rows import read_examples
+from .templates import ChatTemplate
+
+NAMED_CUTS = 5
+
+
+def load_data(job: Job) -> tuple[Any, list[Row], list[Row], list[str]]:
+    """Tokenizer, training rows, validation rows and what has to be said of rows that were cut."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(job.model_dir, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise JobError("invalid_job", f"the model's tokenizer cannot be read: {error}") from error
+    chat = None
+    if job.chat_template_file:
+        try:
+            with open(job.chat_template_file, encoding="utf-8") as file:
+                chat = ChatTemplate(file.read(), tokenizer.bos_token or "", tokenizer.eos_token or "")
+        except (OSError, ValueError) as error:
+            raise JobError("invalid_job", f"the chat template cannot be used: {error}") from error
+    encoded, messages = [], []
+    for kind, paths in (("training", job.training_files), ("validation", job.validation_files)):
+        examples = read_examples(paths, job.prompt_template, chat, tokenizer.eos_token or "")
+        rows, cut = encode_all(examples, tokenizer, job.max_seq_length)
+        encoded.append(rows)
+        if cut:
+            named = "; ".join(cut[:NAMED_CUTS]) + (" and others" if len(cut) > NAMED_CUTS else "")
+            messages.append(
+                f"{len(cut)} of {len(rows)} {kind} rows are longer than max_seq_length ({job.max_seq_length} tokens) "
+                f"and were cut at their end: {named}"
+            )
+    return tokenizer, encoded[0], encoded[1], messages

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`job.json`, checked: a wrong value is named before anything heavy is loaded."""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import JobError
+
+OPTIMIZERS = (
+    "adamw_with_cosine_annealing",
+    "adam_with_cosine_annealing",
+    "adamw_with_flat_lr",
+    "adam_with_flat_lr",
+)
+
+
+@dataclass(frozen=True)
+class Lora:
+    adapter_dim: int = 8
+    alpha: float = 16
+    adapter_dropout: float = 0.0
+    target_modules: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    epochs: int = 1
+    batch_size: int = 8
+    learning_rate: float = 1e-4
+    micro_batch_size: int | None = None
+    max_steps: int = -1
+    warmup_steps: int | None = None
+    weight_decay: float = 0.01
+    optimizer: str = OPTIMIZERS[0]
+    adam_beta1: float = 0.9
+    adam_beta2: float = 0.99
+    min_learning_rate: float = 0.0
+    log_every_n_steps: int = 10
+    val_check_interval: float | None = None
+    lora: Lora = field(default_factory=Lora)
+
+
+@dataclass(frozen=True)
+class Job:
+    job_id: str
+    model_dir: str
+    base_model: str
+    chat_template_file: str | None
+    training_files: tuple[str, ...]
+    validation_files: tuple[str, ...]
+    prompt_template: str
+    max_seq_length: int
+    seed: int
+    hyperparameters: Hyperparameters
+    checkpoint_interval_s: float
+    threads: int
+    precision: str
+    fingerprint: str
+
+
+def load_job(workdir: str) -> Job:
+    """Reads and checks `job.json` in `workdir`. Raises JobError `invalid_job` naming the field."""
+    path = os.path.join(workdir, "job.json")
+    try:
+        with open(path, encoding="utf-8") as file:
+            raw = json.load(file)
+    except (OSError, ValueError) as error:
+        raise JobError("invalid_job", f"job.json cannot be read: {error}") from error
+    if not isinstance(raw, dict):
+        raise JobError("invalid_job", "job.json must be an object")
+    return parse_job(raw)
+
+
+def parse_job(raw: dict[str, Any]) -> Job:
+    training = _paths(raw, "training_files")
+    if not training:
+        raise JobError("invalid_job", "training_files names no file")
+    template = _text(raw, "prompt_template", "{prompt} {completion}")
+    model_dir = _text(raw, "model_dir")
+    hyperparameters = _hyperparameters(raw.get("hyperparameters") or {})
+    precision = _text(raw, "precision", "auto")
+    if precision not in ("auto", "fp32", "bf16"):
+        raise JobError("invalid_job", f"precision is {precision!r}: it must be auto, fp32 or bf16")
+    identity = {key: raw.get(key) for key in sorted(raw) if key not in ("threads", "checkpoint_interval_s", "job_id")}
+    return Job(
+        job_id=_text(raw, "job_id", ""),
+        model_dir=model_dir,
+        base_model=_text(raw, "base_model", os.path.basename(os.path.normpath(model_dir))),
+        chat_template_file=raw.get("chat_template_file"),
+        training_files=training,
+        validation_files=_paths(raw, "validation_files"),
+        prompt_template=template,
+        max_seq_length=int(_number(raw, "max_seq_length", 2048, minimum=8)),
+        seed=int(_number(raw, "seed", 42)),
+        hyperparameters=hyperparameters,
+        checkpoint_interval_s=_number(raw, "checkpoint_interval_s", 60, minimum=0),
+        threads=int(_number(raw, "threads", os.cpu_count() or 1, minimum=1)),
+        precision=precision,
+        fingerprint=hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest(),
+    )
+
+
+def _hyperparameters(raw: dict[str, Any]) -> Hyperparameters:
+    finetuning, training = raw.get("finetuning_type", "lora"), raw.get("training_type", "sft")
+    if finetuning != "lora" or training != "sft":
+        raise JobError("unsupported", f"{training} with {finetuning} is not supported: use sft with lora")
+    default = Hyperparameters()
+    rate = _number(raw, "learning_rate", default.learning_rate)
+    if rate <= 0:
+        raise JobError("invalid_job", f"learning_rate is {rate}: it must be above 0")
+    low = _number(raw, "min_learning_rate", 0, minimum=0) or 0.1 * rate
+    if low > rate:
+        raise JobError("invalid_job", f"min_learning_rate {low} is above learning_rate {rate}")
+    optimizer = raw.get("optimizer") or default.optimizer
+    if optimizer not in OPTIMIZERS:
+        raise JobError("invalid_job", f"optimizer is {optimizer!r}: it must be one of {', '.join(OPTIMIZERS)}")
+    micro = raw.get("micro_batch_size")
+    warmup = raw.get("warmup_steps")
+    interval = raw.get("val_check_interval")
+    return Hyperparameters(
+        epochs=int(_number(raw, "epochs", default.epochs, minimum=1)),
+        batch_size=int(_number(raw, "batch_size", default.batch_size, minimum=1)),
+        learning_rate=rate,
+        micro_batch_size=None if micro is None else int(_number(raw, "micro_batch_size", 1, minimum=1)),
+        max_steps=int(_number(raw, "max_steps", default.max_steps)),
+        warmup_steps=None if warmup is None else int(_number(raw, "warmup_steps", 0, minimum=0)),
+        weight_decay=_number(raw, "weight_decay", default.weight_decay, minimum=0),
+        optimizer=optimizer,
+        adam_beta1=_fraction(raw, "adam_beta1", default.adam_beta1),
+        adam_beta2=_fraction(raw, "adam_beta2", default.adam_beta2),
+        min_learning_rate=low,
+        log_every_n_steps=int(_number(raw, "log_every_n_steps", default.log_every_n_steps, minimum=1)),
+        val_check_interval=None if interval is None else _number(raw, "val_check_interval", 1, minimum=0),
+        lora=_lora(raw.get("lora") or {}),
+    )
+
+
+def _lora(raw: dict[str, Any]) -> Lora:
+    default = Lora()
+    targets = raw.get("target_modules") or ()
+    if isinstance(targets, str) or not all(isinstance(each, str) and each for each in targets):
+        raise JobError("invalid_job", "lora.target_modules must be a list of names")
+    return Lora(
+        adapter_dim=int(_number(raw, "adapter_dim", default.adapter_dim, minimum=1)),
+        alpha=_number(raw, "alpha", default.alpha),
+        adapter_dropout=_fraction(raw, "adapter_dropout", default.adapter_dropout),
+        target_modules=tuple(targets),
+    )
+
+
+def _number(raw: dict[str, Any], key: str, default: float, minimum: float | None = None) -> float:
+    value = raw.get(key)
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise JobError("invalid_job", f"{key} is {value!r}: it must be a number")
+    if minimum is not None and value < minimum:
+        raise JobError("invalid_job", f"{key} is {value}: it must be at least {minimum:g}")
+    return value
+
+
+def _fraction(raw: dict[str, Any], key: str, default: float) -> float:
+    value = _number(raw, key, default, minimum=0)
+    if value >= 1:
+        raise JobError("invalid_job", f"{key} is {value}: it must be below 1")
+    return value
+
+
+def _text(raw: dict[str, Any], key: str, default: str | None = None) -> str:
+    value = raw.get(key, default)
+    if value is None and default is not None:
+        return default
+    if not isinstance(value, str) or (default is None and value == ""):
+        raise JobError("invalid_job", f"{key} is {value!r}: it must be a string")
+    return value
+
+
+def _paths(raw: dict[str, Any], key: str) -> tuple[str, ...]:
+    value = raw.get(key) or []
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise JobError("invalid_job", f"{key} must be a list of paths")
+    return tuple(value)
