@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict'
+import { after, before, describe } from 'node:test'
 import type { Database, RunningService, ServiceContext } from '@open-nemo/runtime'
-import { createMetrics, silentLogger } from '@open-nemo/runtime'
+import { createMetrics, openMemoryDatabase, openServer, silentLogger } from '@open-nemo/runtime'
+import { findPostgres, startTestServer } from '@open-nemo/runtime/database/testing.ts'
 import { service } from './index.ts'
 
 export const TOKEN = 'a-token-for-the-tests'
@@ -67,4 +70,58 @@ export async function startService(db: Database, catalogue = catalogueOf({})): P
     log: silentLogger(),
     metrics: createMetrics(),
   })
+}
+
+export interface Harness {
+  /** Sends a request to the service; a string body is sent as it is, anything else as JSON. */
+  call(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>
+  /** The names on one large page of a list. */
+  names(query: string, kind?: string): Promise<string[]>
+  current(): { db: Database; running: RunningService }
+}
+
+export interface Answer {
+  status: number
+  headers: Headers
+  // biome-ignore lint/suspicious/noExplicitAny: answers are looked into freely by the tests
+  body: any
+}
+
+/** Registers the tests twice: on the embedded database, and on a PostgreSQL server where one is installed. */
+export function onEachDatabase(register: (harness: Harness) => void): void {
+  describe('embedded database', () => register(harness(openMemoryDatabase)))
+  const bin = findPostgres()
+  const skip = bin ? false : 'PostgreSQL server programs (initdb, postgres) are not installed'
+  describe('PostgreSQL server', { skip }, () => register(harness(() => openTestServer(bin ?? ''))))
+}
+
+async function openTestServer(bin: string): Promise<Database> {
+  const server = await startTestServer(bin)
+  const db = openServer(server.dsn, { log: silentLogger() })
+  return { ...db, close: () => db.close().then(() => server.stop()) }
+}
+
+function harness(open: () => Promise<Database>): Harness {
+  let db: Database
+  let running: RunningService
+  before(async () => {
+    db = await open()
+    running = await startService(db)
+  })
+  after(async () => {
+    await running.stop()
+    await db.close()
+  })
+  const call: Harness['call'] = async (method, path, body, headers = {}) => {
+    const text = typeof body === 'string' || body === undefined ? body : JSON.stringify(body)
+    const init = { method, headers, ...(text === undefined ? {} : { body: text }) }
+    const response = await running.app.request(path, init)
+    return { status: response.status, headers: response.headers, body: await response.json() }
+  }
+  const names: Harness['names'] = async (query, kind = 'models') => {
+    const { status, body } = await call('GET', `/v1/${kind}?page_size=1000&${query}`)
+    assert.equal(status, 200, JSON.stringify(body))
+    return body.data.map((entity: { name?: string; id: string }) => entity.name ?? entity.id)
+  }
+  return { call, names, current: () => ({ db, running }) }
 }
