@@ -6,10 +6,12 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import JobError
-from .templates import ChatTemplate
+
+if TYPE_CHECKING:
+    from .templates import ChatTemplate
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Example:
     where: str
 
 
-def read_examples(paths: tuple[str, ...], prompt_template: str, chat: ChatTemplate | None, eos: str) -> list[Example]:
+def read_examples(paths: tuple[str, ...], prompt_template: str, chat: "ChatTemplate | None", eos: str) -> list[Example]:
     """All rows of the JSONL files, in order. Raises JobError `invalid_data` naming file and line."""
     examples = []
     for path in paths:
@@ -38,7 +40,7 @@ def read_examples(paths: tuple[str, ...], prompt_template: str, chat: ChatTempla
     return examples
 
 
-def example_of_row(row: Any, where: str, prompt_template: str, chat: ChatTemplate | None, eos: str) -> Example:
+def example_of_row(row: Any, where: str, prompt_template: str, chat: "ChatTemplate | None", eos: str) -> Example:
     if not isinstance(row, dict):
         raise _bad(where, "the line is not a JSON object")
     if "messages" in row:
@@ -69,7 +71,7 @@ def completion_example(row: dict[str, Any], where: str, prompt_template: str) ->
     return Example(text=text, spans=((start, end),), append_eos=True, special=True, where=where)
 
 
-def chat_example(row: dict[str, Any], where: str, chat: ChatTemplate, eos: str) -> Example:
+def chat_example(row: dict[str, Any], where: str, chat: "ChatTemplate", eos: str) -> Example:
     """Renders the conversation; what the assistant says in each of its turns is trained, end token included."""
     messages, tools = _messages(row["messages"], where), row.get("tools")
     if tools is not None and not isinstance(tools, list):
