@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { mkdir, open, readdir, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { PGlite, type Transaction } from '@electric-sql/pglite'
+import { runInOneRound } from './one-round.ts'
 import type { Database, Queryable } from './types.ts'
 
 const TMP_PREFIX = '.postgres-init-'
@@ -36,18 +37,28 @@ export async function openMemoryDatabase(): Promise<Database> {
 function wrap(pg: PGlite): Database {
   return {
     kind: 'embedded',
-    ...queryable(pg),
+    query: async (text, params = []) => {
+      await pg._checkReady()
+      return await pg._runExclusiveTransaction(() => runInOneRound(pg, text, params, true))
+    },
+    exec: async (text) => {
+      await pg.exec(text)
+    },
     transaction: <T>(work: (tx: Queryable) => Promise<T>) =>
-      pg.transaction((tx) => work(queryable(tx))) as Promise<T>,
+      pg.transaction((tx) => work(inTransaction(pg, tx))) as Promise<T>,
     close: () => pg.close(),
   }
 }
 
-function queryable(on: PGlite | Transaction): Queryable {
+/** PGlite's transaction keeps others out, so its statements go straight to the database. */
+function inTransaction(pg: PGlite, tx: Transaction): Queryable {
   return {
-    query: async <R>(text: string, params?: unknown[]) => (await on.query<R>(text, params)).rows,
+    query: async (text, params = []) => {
+      if (tx.closed) throw new Error('the transaction has ended')
+      return await runInOneRound(pg, text, params, false)
+    },
     exec: async (text) => {
-      await on.exec(text)
+      await tx.exec(text)
     },
   }
 }
