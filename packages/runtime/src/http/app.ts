@@ -55,7 +55,8 @@ export function createApp(options: AppOptions): App {
     const seconds = (performance.now() - start) / 1000
     const route = c.get('route') ?? 'none'
     durations.observe({ service: options.name, method: c.req.method, route, status: c.res.status }, seconds)
-    const level = c.res.status >= 500 ? 'error' : 'debug'
+    // 503 is said on purpose, while something starts or is full.
+    const level = c.res.status >= 500 && c.res.status !== 503 ? 'error' : 'debug'
     options.log[level](
       {
         requestId,
