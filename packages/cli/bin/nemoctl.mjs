@@ -4,6 +4,7 @@
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -26,9 +27,15 @@ function findNode() {
   process.exit(1)
 }
 
+// Keeping what Node made of the sources takes a third off the start.
+const cache =
+  process.env.NEMO_CACHE || join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'open-nemo')
+const env = { NODE_COMPILE_CACHE: join(cache, 'node'), ...process.env }
+
 // The channel tells the child when this process is killed, so that it never outlives its terminal.
 const child = spawn(findNode(), ['--disable-warning=ExperimentalWarning', main, ...process.argv.slice(2)], {
   stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
+  env,
 })
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
 child.on('exit', (code, signal) => {
