@@ -83,18 +83,13 @@ interface ExecutionArgs {
 }
 
 function execution(args: ExecutionArgs): Execution {
-  const { id, workdir, process, limits, pollMs } = args
-  let ended: Promise<Outcome> | undefined
-  const outcome = () => {
-    ended ??= watch(args)
-    return ended
-  }
-  const watching = outcome()
+  const { id, workdir, process, pollMs } = args
+  const watching = watch(args)
   // Whoever waits for the outcome sees its error; nobody waiting is no reason to end this process.
   watching.catch(() => undefined)
   return {
     id,
-    outcome,
+    outcome: () => watching,
     events: (offset, signal) =>
       tailEvents({
         path: join(workdir, EVENTS_FILE),

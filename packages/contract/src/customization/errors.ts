@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+import { defineErrors } from '../errors.ts'
+
+/** The customizer's own errors; malformed input is a 422 list instead. */
+export const customizationErrors = defineErrors('customizer', {
+  TARGET_NOT_FOUND: {
+    status: 404,
+    message: 'customization target {name} not found',
+    hint: 'GET /v1/customization/targets lists those that exist',
+  },
+  CONFIG_NOT_FOUND: {
+    status: 404,
+    message: 'customization config {name} not found',
+    hint: 'GET /v1/customization/configs lists those that exist',
+  },
+  JOB_NOT_FOUND: {
+    status: 404,
+    message: 'customization job {id} not found',
+    hint: 'GET /v1/customization/jobs lists those that exist',
+  },
+  DATASET_NOT_FOUND: {
+    status: 404,
+    message: 'dataset {name} not found',
+    hint: 'Upload its files to the Data Store and register it with POST /v1/datasets',
+  },
+  ENTITY_EXISTS: {
+    status: 409,
+    message: 'customization {kind} {name} already exists',
+    hint: 'Change it with PATCH, or choose another name',
+  },
+  OUTPUT_MODEL_EXISTS: {
+    status: 409,
+    message: 'model or dataset with name {name} already exists',
+    hint: 'Choose another output_model, or another version after its @',
+  },
+  JOB_NOT_ACTIVE: {
+    status: 409,
+    message: 'customization job {id} is {status}, so it cannot be cancelled',
+    hint: 'Only jobs that are created, pending or running can be cancelled',
+  },
+  JOB_ACTIVE: {
+    status: 409,
+    message: 'customization job {id} is {status}, so it cannot be deleted',
+    hint: 'Cancel it first with POST /v1/customization/jobs/{id}/cancel',
+  },
+  TARGET_IN_USE: {
+    status: 409,
+    message: 'customization target {name} is used by job {id}',
+    hint: 'Wait for the job to end, or cancel it; nothing was deleted',
+  },
+  TARGET_DISABLED: {
+    status: 409,
+    message: 'customization target {name} is not enabled',
+    hint: 'Enable it with PATCH {"enabled": true}, or take a config of another target',
+  },
+  TARGET_GONE: {
+    status: 409,
+    message: 'config {name} has no target any more',
+    hint: 'Take another config, or create one with a target that exists',
+  },
+  CONFIG_AMBIGUOUS: {
+    status: 409,
+    message: 'config {name} could be any of {choices}',
+    hint: 'Name one of them with its namespace and version',
+  },
+  UNSUPPORTED_TRAINING: {
+    status: 400,
+    message: '{field} "{value}" is not available on this platform',
+    hint: 'What works is training_type "sft" with finetuning_type "lora"',
+  },
+  OPTION_NOT_OFFERED: {
+    status: 400,
+    message: 'config {name} does not offer {wanted}',
+    hint: 'It offers {offered}',
+  },
+  BASE_MODEL_UNKNOWN: {
+    status: 400,
+    message: 'no weights are known for base_model {name}',
+    hint: 'Models that can be tuned here: {known}; `nemoctl models add` adds more',
+  },
+  DATASET_EMPTY: {
+    status: 400,
+    message: 'dataset {name} has no training data: no .jsonl file in its folder {folder}',
+    hint: 'Upload files to training/ (and validation/) of its repository',
+  },
+  DATASET_UNREADABLE: {
+    status: 400,
+    message: 'dataset {name} cannot be read from {where}: {reason}',
+    hint: 'Mend its files_url or hf_endpoint',
+  },
+  DEPENDENCY_UNAVAILABLE: {
+    status: 503,
+    message: 'the {service} service did not answer: {reason}',
+    hint: 'Try again in a moment; GET /health shows the state of the services',
+  },
+})

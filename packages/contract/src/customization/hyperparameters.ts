@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+import { z } from 'zod'
+
+export const TRAINING_TYPES = ['sft', 'dpo', 'distillation', 'grpo'] as const
+export const FINETUNING_TYPES = ['lora', 'lora_merged', 'all_weights'] as const
+export const OPTIMIZERS = [
+  'adamw_with_cosine_annealing',
+  'adam_with_cosine_annealing',
+  'adamw_with_flat_lr',
+  'adam_with_flat_lr',
+] as const
+
+/** Steps of warm-up that the API documents; a job that does not ask for them gets a tenth of its steps at most. */
+export const DEFAULT_WARMUP_STEPS = 200
+const MAX_SEED = 2 ** 32 - 1
+
+const count = z.int().min(1).max(1_000_000)
+const fraction = z.number().min(0).lt(1)
+
+/** LoRA's own settings; keys that are not named here are kept and given back. */
+export const loraParameters = z.looseObject({
+  adapter_dim: z.int().min(1).max(1024).nullish(),
+  alpha: z.int().min(1).max(65_536).nullish(),
+  adapter_dropout: fraction.nullish(),
+  target_modules: z.array(z.string().min(1).max(255)).max(1000).nullish(),
+})
+
+/** What a job is asked to train with. `batch_size` counts the rows of one step over all devices. */
+export const hyperparameters = z
+  .looseObject({
+    finetuning_type: z.enum(FINETUNING_TYPES),
+    training_type: z.enum(TRAINING_TYPES).nullish(),
+    epochs: z.int().min(1).max(10_000).nullish(),
+    batch_size: z.int().min(1).max(65_536).nullish(),
+    learning_rate: z.number().gt(0).max(1).nullish(),
+    min_learning_rate: z.number().min(0).max(1).nullish(),
+    max_steps: z.union([z.literal(-1), z.literal(0), count]).nullish(),
+    warmup_steps: z.int().min(0).max(1_000_000).nullish(),
+    weight_decay: z.number().min(0).max(1).nullish(),
+    optimizer: z.enum(OPTIMIZERS).nullish(),
+    adam_beta1: fraction.nullish(),
+    adam_beta2: fraction.nullish(),
+    log_every_n_steps: count.nullish(),
+    val_check_interval: z
+      .number()
+      .gt(0)
+      .max(1_000_000)
+      .refine((v) => (v <= 1 ? v >= 0.1 : Number.isInteger(v)), {
+        error: 'must be from 0.1 to 1 (a part of an epoch), or a whole number of steps',
+      })
+      .nullish(),
+    seed: z.int().min(0).max(MAX_SEED).nullish(),
+    sequence_packing_enabled: z.boolean().nullish(),
+    lora: loraParameters.nullish(),
+    sft: z.looseObject({}).nullish(),
+    dpo: z.looseObject({}).nullish(),
+    grpo: z.looseObject({}).nullish(),
+    distillation: z.looseObject({}).nullish(),
+  })
+  .check((ctx) => {
+    const { learning_rate, min_learning_rate } = ctx.value
+    if (min_learning_rate == null || min_learning_rate < (learning_rate ?? DEFAULTS.learning_rate)) return
+    ctx.issues.push({
+      code: 'custom',
+      input: min_learning_rate,
+      path: ['min_learning_rate'],
+      message: `must be lower than learning_rate (${learning_rate ?? DEFAULTS.learning_rate})`,
+    })
+  })
+export type HyperparametersInput = z.infer<typeof hyperparameters>
+
+/** What a job trains with when it does not say. */
+export const DEFAULTS = {
+  training_type: 'sft',
+  epochs: 1,
+  batch_size: 8,
+  learning_rate: 1e-4,
+  max_steps: -1,
+  optimizer: 'adamw_with_cosine_annealing',
+  adam_beta1: 0.9,
+  adam_beta2: 0.99,
+  warmup_steps: DEFAULT_WARMUP_STEPS,
+  weight_decay: 0.01,
+  log_every_n_steps: 10,
+  seed: 42,
+  sequence_packing_enabled: false,
+} as const
+const LORA_DEFAULTS = { adapter_dim: 8, alpha: 16, adapter_dropout: 0 } as const
+
+export type Hyperparameters = HyperparametersInput & {
+  training_type: (typeof TRAINING_TYPES)[number]
+  epochs: number
+  batch_size: number
+  learning_rate: number
+  min_learning_rate: number
+  max_steps: number
+  log_every_n_steps: number
+  seed: number
+}
+
+/** The hyperparameters as a job answers them: as asked, with every default filled in. */
+export function withDefaults(given: HyperparametersInput): Hyperparameters {
+  const stated = Object.fromEntries(Object.entries(given).filter(([, value]) => value != null))
+  const full = { ...DEFAULTS, ...stated } as Hyperparameters
+  full.min_learning_rate ||= Number((0.1 * full.learning_rate).toPrecision(12))
+  if (full.finetuning_type !== 'all_weights') {
+    const lora = Object.entries(given.lora ?? {}).filter(([, value]) => value != null)
+    full.lora = { ...LORA_DEFAULTS, ...Object.fromEntries(lora) }
+  }
+  return full
+}
