@@ -52,36 +52,44 @@ export async function serveOne(name: ServiceName, env: Env): Promise<{ url: stri
   const log = createLogger({ level: config.logLevel, name })
   const metrics = createMetrics({ process: true })
   const lock = await takeLock(paths.lock, { service: name })
-  const dataDir = paths.service(name)
-  await mkdir(dataDir, { recursive: true })
-  const db = await openDatabase(config, log)
-  const definition = await load()
-  const running = await definition.start({
-    name,
-    env,
-    dataDir,
-    cacheDir: config.cache,
-    db,
-    fetch: createPlatformFetch(forwardTo(urls)),
-    urls,
-    publicUrls,
-    catalogue: await loadCatalogue({ env, home: config.home, cacheDir: config.cache }),
-    log,
-    metrics,
-  })
-  const listener = await serve({
-    fetch: (request, bindings) => running.app.fetch(request, bindings),
-    host: config.host,
-    port: own.PORT ?? DEFAULT_PORTS[name],
-    setting: 'PORT',
-  })
-  log.info({ url: listener.url }, 'service started')
-  return {
-    url: listener.url,
-    stop: async () => {
+  const undo: (() => Promise<void>)[] = [() => lock.release()]
+  const stop = async () => {
+    for (const step of undo.splice(0).reverse()) await step()
+  }
+  try {
+    const dataDir = paths.service(name)
+    await mkdir(dataDir, { recursive: true })
+    const db = await openDatabase(config, log)
+    undo.push(() => db.close())
+    const running = await (await load()).start({
+      name,
+      env,
+      dataDir,
+      cacheDir: config.cache,
+      db,
+      fetch: createPlatformFetch(forwardTo(urls)),
+      urls,
+      publicUrls,
+      catalogue: await loadCatalogue({ env, home: config.home, cacheDir: config.cache }),
+      log,
+      metrics,
+    })
+    undo.push(() => running.stop())
+    const listener = await serve({
+      fetch: (request, bindings) => running.app.fetch(request, bindings),
+      host: config.host,
+      port: own.PORT ?? DEFAULT_PORTS[name],
+      setting: 'PORT',
+    })
+    // No new requests come in while those in flight and the service's own work drain.
+    undo.pop()
+    undo.push(async () => {
       await Promise.allSettled([listener.close(), running.stop()])
-      await db.close()
-      await lock.release()
-    },
+    })
+    log.info({ url: listener.url }, 'service started')
+    return { url: listener.url, stop }
+  } catch (err) {
+    await stop()
+    throw err
   }
 }
