@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** The text to continue, or its token ids. In text, names of control tokens count as control tokens. */
+export type Prompt = { text: string } | { tokens: number[] }
+
+/** A LoRA adapter in GGUF form; `key` identifies its bytes. */
+export interface AdapterFile {
+  key: string
+  path: string
+}
+
+export interface GenerateRequest {
+  prompt: Prompt
+  adapter?: AdapterFile | undefined
+  /** Most tokens to generate; less when the context is full before. */
+  maxTokens: number
+  temperature: number
+  topP: number
+  topK: number
+  minP: number
+  seed: number
+  /** True when the caller chose the seed: then nothing of earlier requests is reused, so that texts repeat. */
+  repeatable: boolean
+  stop: string[]
+  frequencyPenalty: number
+  presencePenalty: number
+  /** GBNF that the text must follow. */
+  grammar?: string | undefined
+  /** Goes on after an end-of-text token, until maxTokens. */
+  ignoreEos: boolean
+  /** Alternatives to report for each token; absent for no log-probabilities. */
+  topLogprobs?: number | undefined
+}
+
+/** Natural log-probability of one generated token, and of the likeliest at its place. */
+export interface TokenLogprob {
+  token: string
+  logprob: number
+  top: { token: string; logprob: number }[]
+}
+
+export type GenerateEvent =
+  | { type: 'start'; promptTokens: number; cachedTokens: number }
+  | { type: 'text'; text: string; logprobs?: TokenLogprob[] | undefined }
+  | { type: 'end'; finish: 'stop' | 'length'; completionTokens: number }
+
+/** What the engine's worker says about a loaded model. Sizes in tokens and bytes. */
+export interface LoadedModel {
+  /** Longest prompt and answer of one request together. */
+  contextSize: number
+  /** Longest context that the weights were trained for. */
+  trainContextSize: number
+  sequences: number
+  bos: string | undefined
+  eos: string | undefined
+  stateBytes: number
+  /** Of the weights: what an adapter has to fit. */
+  shape: { architecture: string; layers: number; heads: number; kvHeads: number }
+}
+
+export type EngineState =
+  | { status: 'idle' | 'stopped' }
+  | { status: 'loading' | 'restarting'; message: string }
+  | { status: 'failed'; message: string }
+  | { status: 'ready'; model: LoadedModel }
+
+/** A model that generates text. Made by startEngine; tests have a scripted one. */
+export interface Engine {
+  state(): EngineState
+  /** Resolves when the model can answer. Rejects with EngineError `loading` after `timeoutMs`. */
+  ready(timeoutMs: number): Promise<LoadedModel>
+  /** Generates; aborting `signal` ends the work in the worker. Throws EngineError. */
+  generate(request: GenerateRequest, signal: AbortSignal): AsyncGenerator<GenerateEvent, void, undefined>
+  /** Frees an adapter's memory once nothing uses it. */
+  unload(key: string): void
+  stop(): Promise<void>
+}
+
+export type EngineErrorCode =
+  /** The model is not there yet. */
+  | 'loading'
+  /** The worker ended while it worked for this request. */
+  | 'crashed'
+  /** Prompt longer than the context; `details` has promptTokens and contextSize. */
+  | 'context_overflow'
+  /** The prompt has no token. */
+  | 'empty_prompt'
+  | 'bad_token'
+  | 'bad_grammar'
+  | 'adapter_failed'
+  /** The queue is full. */
+  | 'busy'
+  | 'stopped'
+  | 'internal'
+
+export class EngineError extends Error {
+  override name = 'EngineError'
+  readonly code: EngineErrorCode
+  readonly details: Record<string, number>
+  constructor(code: EngineErrorCode, message: string, details: Record<string, number> = {}) {
+    super(message)
+    this.code = code
+    this.details = details
+  }
+}

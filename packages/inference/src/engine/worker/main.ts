@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+import { getLlama, type Llama, LlamaLogLevel, type LlamaModel } from 'node-llama-cpp'
+import type { FromWorker, LoadOptions, ToWorker } from '../protocol.ts'
+import { EngineError, type GenerateRequest } from '../types.ts'
+import { AdapterPools } from './adapters.ts'
+import { generate } from './generate.ts'
+import { SequencePool } from './pool.ts'
+
+// The engine's own process: a native abort in llama.cpp ends this program and nothing else. It lives as long as
+// its parent is there, which alone decides when it ends (a terminal's Ctrl-C reaches both).
+process.on('disconnect', () => process.exit(0))
+process.on('SIGINT', () => undefined)
+process.on('SIGTERM', () => undefined)
+
+interface Loaded {
+  llama: Llama
+  model: LlamaModel
+  base: SequencePool
+  adapters: AdapterPools
+}
+
+let loaded: Loaded | undefined
+const running = new Map<number, AbortController>()
+
+const send = (message: FromWorker) => process.send?.(message)
+
+process.on('message', (message: ToWorker) => {
+  if (message.t === 'load') void load(message.options)
+  else if (message.t === 'generate') void work(message.id, message.request)
+  else if (message.t === 'abort') running.get(message.id)?.abort()
+  else loaded?.adapters.unload(message.key)
+})
+
+async function load(options: LoadOptions): Promise<void> {
+  try {
+    const llama = await getLlama({
+      gpu: false,
+      build: 'never',
+      maxThreads: options.threads,
+      logLevel: LlamaLogLevel.error,
+      logger: (_level, message) => send({ t: 'log', level: 'warn', message: message.trim() }),
+      progressLogs: false,
+    })
+    const model = await llama.loadModel({
+      modelPath: options.modelPath,
+      gpuLayers: 0,
+      onLoadProgress: (fraction) => send({ t: 'progress', fraction }),
+    })
+    const contextSize = Math.min(options.contextSize, model.trainContextSize)
+    const { sequences, threads, maxQueue } = options
+    const context = await model.createContext({
+      contextSize,
+      sequences,
+      threads,
+      failedCreationRemedy: false,
+    })
+    const base = new SequencePool(context, maxQueue)
+    const adapterContextSize = Math.min(options.adapterContextSize, model.trainContextSize)
+    loaded = { llama, model, base, adapters: new AdapterPools(model, { ...options, adapterContextSize }) }
+    send({
+      t: 'loaded',
+      model: {
+        contextSize: base.contextSize,
+        trainContextSize: model.trainContextSize,
+        sequences,
+        bos: model.tokens.bosString ?? undefined,
+        eos: model.tokens.eosString ?? undefined,
+        stateBytes: context.memoryUsage.ram,
+        shape: shapeOf(model),
+      },
+    })
+  } catch (err) {
+    send({ t: 'load_failed', message: err instanceof Error ? err.message : String(err) })
+  }
+}
+
+function shapeOf(model: LlamaModel) {
+  const { architecture } = model.fileInfo.metadata.general
+  const facts = model.fileInfo.architectureMetadata
+  const heads = scalar(facts.attention?.head_count)
+  return {
+    architecture,
+    layers: scalar(facts.block_count),
+    heads,
+    kvHeads: scalar(facts.attention?.head_count_kv) || heads,
+  }
+}
+
+/** Some models have one value for each layer; those that can be tuned here have the same for all. */
+const scalar = (value: number | readonly number[] | undefined) =>
+  (typeof value === 'object' ? value[0] : value) ?? 0
+
+async function work(id: number, request: GenerateRequest): Promise<void> {
+  const abort = new AbortController()
+  running.set(id, abort)
+  let done = () => {}
+  try {
+    if (!loaded) throw new EngineError('loading', 'the model is not loaded')
+    let pool = loaded.base
+    if (request.adapter) {
+      const held = await loaded.adapters.hold(request.adapter, abort.signal)
+      pool = held.pool
+      done = held.done
+    }
+    const { llama, model } = loaded
+    await generate(
+      { llama, model, pool, emit: (event) => send({ t: 'event', id, event }) },
+      request,
+      abort.signal,
+    )
+  } catch (err) {
+    if (!abort.signal.aborted) send({ t: 'error', id, ...wire(err) })
+  } finally {
+    done()
+    running.delete(id)
+  }
+}
+
+function wire(err: unknown) {
+  if (err instanceof EngineError) return { code: err.code, message: err.message, details: err.details }
+  const message = err instanceof Error ? err.message : String(err)
+  return { code: 'internal' as const, message, details: {} }
+}
