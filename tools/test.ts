@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// `npm test`. Tiers: NEMO_TEST_TIERS=lint,unit,trainer,conformance,slow picks some; a machine that cannot run one says so.
+import { lint } from './test-tiers/lint.ts'
+import { consoleReport, type Report } from './test-tiers/report.ts'
+import { slow } from './test-tiers/slow.ts'
+import { trainer } from './test-tiers/trainer.ts'
+import { unit } from './test-tiers/unit.ts'
+
+const tiers: Record<string, (report: Report) => Promise<void>> = { lint, unit, trainer, slow }
+
+const asked = process.env.NEMO_TEST_TIERS?.split(',').map((name) => name.trim())
+const unknown = asked?.filter((name) => !(name in tiers)) ?? []
+if (unknown.length > 0) {
+  console.error(
+    `NEMO_TEST_TIERS names ${unknown.join(', ')}; the tiers are ${Object.keys(tiers).join(', ')}.`,
+  )
+  process.exit(1)
+}
+
+const report = consoleReport()
+for (const [name, run] of Object.entries(tiers)) {
+  if (asked && !asked.includes(name)) continue
+  const begun = performance.now()
+  console.log(`-- ${name}`)
+  try {
+    await run(report)
+  } catch (error) {
+    report.add({ name, outcome: 'failed', detail: error instanceof Error ? error.stack : String(error) })
+  }
+  console.log(`-- ${name}: ${((performance.now() - begun) / 1000).toFixed(1)} s`)
+}
+process.exitCode = report.finish()
