@@ -2,7 +2,6 @@
 export {
   type FileLock,
   LockHeldError,
-  type LockHolder,
   processStart,
   readLock,
   takeLock,

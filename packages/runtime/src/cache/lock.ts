@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { randomUUID } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
-import { link, mkdir, open, readFile, rename, rm, stat, utimes } from 'node:fs/promises'
+import { link, mkdir, open, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -15,6 +15,10 @@ export interface LockRecord {
   token: string
   bytes: number
   what: string
+  /** When it was taken, ISO 8601. */
+  since: string
+  /** What the holder tells about itself. */
+  info: Record<string, unknown>
 }
 
 const HEARTBEAT_MS = 10_000
@@ -26,7 +30,15 @@ const ownTokens = new Set<string>()
 
 export interface HeldLock {
   token: string
+  /** Replaces what the lock tells about its holder. */
+  tell(info: Record<string, unknown>): Promise<void>
   release(): Promise<void>
+}
+
+export interface LockOptions {
+  bytes?: number
+  what: string
+  info?: Record<string, unknown>
 }
 
 /**
@@ -35,33 +47,46 @@ export interface HeldLock {
  */
 export async function acquireLock(
   path: string,
-  args: { bytes: number; what: string; onWait?: (holder: LockRecord) => void; signal?: AbortSignal },
+  args: LockOptions & { onWait?: (holder: LockRecord) => void; signal?: AbortSignal },
 ): Promise<HeldLock> {
+  let waitedFor = ''
+  for (;;) {
+    args.signal?.throwIfAborted()
+    const result = await tryLock(path, args)
+    if ('lock' in result) return result.lock
+    if (waitedFor !== result.holder.token) args.onWait?.(result.holder)
+    waitedFor = result.holder.token
+    await sleep(POLL_MS, undefined, args.signal ? { signal: args.signal } : undefined)
+  }
+}
+
+/** Takes the lock file at `path`, or tells which living holder has it. A dead holder's lock is taken over. */
+export async function tryLock(
+  path: string,
+  args: LockOptions,
+): Promise<{ lock: HeldLock } | { holder: LockRecord }> {
   await mkdir(dirname(path), { recursive: true })
-  const token = randomUUID()
   const record: LockRecord = {
     pid: process.pid,
     host: hostname(),
     startTicks: processStartTicks(process.pid),
-    token,
-    bytes: args.bytes,
+    token: randomUUID(),
+    bytes: args.bytes ?? 0,
     what: args.what,
+    since: new Date().toISOString(),
+    info: args.info ?? {},
   }
-  let waitedFor = ''
-  for (;;) {
-    args.signal?.throwIfAborted()
-    if (await tryCreate(path, record)) break
+  while (!(await tryCreate(path, record))) {
     const holder = await readLock(path)
     if (holder === undefined) continue
-    if (!(await isLive(path, holder))) {
-      await removeStale(path, holder)
-      continue
-    }
-    if (waitedFor !== holder.token) args.onWait?.(holder)
-    waitedFor = holder.token
-    await sleep(POLL_MS, undefined, args.signal ? { signal: args.signal } : undefined)
+    if (await isLive(path, holder)) return { holder }
+    await removeStale(path, holder)
   }
-  ownTokens.add(token)
+  return { lock: hold(path, record) }
+}
+
+function hold(path: string, record: LockRecord): HeldLock {
+  const { token } = record
   const beat = setInterval(() => {
     const now = new Date()
     utimes(path, now, now).catch(() => undefined)
@@ -69,6 +94,11 @@ export async function acquireLock(
   beat.unref()
   return {
     token,
+    tell: async (info) => {
+      const own = `${path}.${token}`
+      await writeFile(own, JSON.stringify({ ...record, info }))
+      await rename(own, path)
+    },
     release: async () => {
       clearInterval(beat)
       ownTokens.delete(token)
@@ -94,9 +124,20 @@ export async function readLock(path: string): Promise<LockRecord | undefined> {
       token: String(value.token ?? ''),
       bytes: Number(value.bytes ?? 0),
       what: String(value.what ?? ''),
+      since: String(value.since ?? ''),
+      info: value.info ?? {},
     }
   } catch {
-    return { pid: 0, host: hostname(), startTicks: undefined, token: '', bytes: 0, what: '' }
+    return {
+      pid: 0,
+      host: hostname(),
+      startTicks: undefined,
+      token: '',
+      bytes: 0,
+      what: '',
+      since: '',
+      info: {},
+    }
   }
 }
 
@@ -157,7 +198,8 @@ function processExists(pid: number): boolean {
   }
 }
 
-function processStartTicks(pid: number): string | undefined {
+/** Start time of a process in clock ticks since boot; undefined where the system does not tell. */
+export function processStartTicks(pid: number): string | undefined {
   const path = `/proc/${pid}/stat`
   if (!existsSync(path)) return undefined
   try {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { LockHeldError, readLock, takeLock } from './lock.ts'
@@ -24,8 +24,8 @@ test('a second holder is told who has it, and gets it after release', async () =
 
 test('a lock of a dead process, of a recycled process number, or of rubbish is taken over', async () => {
   for (const [i, stale] of [
-    JSON.stringify({ pid: 2 ** 22 - 3, started: '1', since: '', info: {} }),
-    JSON.stringify({ pid: process.pid, started: '1', since: '', info: {} }),
+    JSON.stringify({ pid: 2 ** 22 - 3, host: hostname(), startTicks: '1' }),
+    JSON.stringify({ pid: process.ppid, host: hostname(), startTicks: '1' }),
     '{"pid":',
   ].entries()) {
     if (i === 1 && process.platform !== 'linux') continue
