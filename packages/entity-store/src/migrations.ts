@@ -4,7 +4,8 @@ import type { Migration } from '@open-nemo/runtime'
 /**
  * One table of the same shape for each kind. `doc` is the whole public document; the columns beside it are
  * what lookups and sorting need, in "C" collation so that the indexes serve any locale. A namespace's own
- * row has namespace '' and its id as the name.
+ * row has namespace '' and its id as the name. The primary key starts with the name to serve sorting by it;
+ * each further index would cost a tenth of a creation.
  */
 const table = (name: string) => `
   CREATE TABLE entity_store.${name} (
@@ -15,11 +16,10 @@ const table = (name: string) => `
     updated_at text COLLATE "C" NOT NULL,
     doc jsonb NOT NULL,
     secrets jsonb,
-    PRIMARY KEY (namespace, name)
+    PRIMARY KEY (name, namespace)
   );
   CREATE INDEX ${name}_created ON entity_store.${name} (created_at, id);
-  CREATE INDEX ${name}_namespace_created ON entity_store.${name} (namespace, created_at, id);
-  CREATE INDEX ${name}_name ON entity_store.${name} (name, namespace);`
+  CREATE INDEX ${name}_namespace_created ON entity_store.${name} (namespace, created_at, id);`
 
 /**
  * Creating and reading one entity, the two hot statements, as functions: their plans are kept for the life
