@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { questions, readConversations, split, toJsonl } from './corpus.ts'
+import { lossSvg, sparkline } from './plot.ts'
+import { score, summarise } from './score.ts'
+
+const YAML = `categories:
+- trivia
+conversations:
+- - Who was first?
+  - 'It''s Ada'
+- - A long question that goes
+    on, is it called what?
+  - A gyroscope.
+- In a list of no list?
+- - 'What was in "E.T.: The Movie"?'
+  - Reese's Pieces
+- - who was FIRST?
+  - somebody
+- - In what year?
+  - '1984'
+  - '22'
+- - Is it so?
+  - Five words and then two more, really
+`
+
+describe('the corpus', () => {
+  it('reads folded and quoted scalars and skips items that are no conversation', () => {
+    const read = readConversations(YAML)
+    assert.deepEqual(read[0], ['Who was first?', "It's Ada"])
+    assert.deepEqual(read[1], ['A long question that goes on, is it called what?', 'A gyroscope.'])
+    assert.deepEqual(read[2], ['What was in "E.T.: The Movie"?', "Reese's Pieces"])
+    assert.deepEqual(read[4], ['In what year?', '1984', '22'])
+    assert.equal(read.length, 6)
+  })
+
+  it('keeps questions with one short answer, each once', () => {
+    const kept = questions(readConversations(YAML)).map((pair) => pair.answer)
+    assert.deepEqual(kept, ["It's Ada", 'A gyroscope.', "Reese's Pieces"])
+  })
+
+  it('splits into disjoint parts that do not depend on the order of the file', () => {
+    const pairs = Array.from({ length: 30 }, (_, i) => ({ question: `q${i}?`, answer: `a${i}` }))
+    const sizes = { training: 20, validation: 4, heldOut: 6 }
+    const parts = split(pairs, sizes)
+    assert.deepEqual(split(pairs.toReversed(), sizes), parts)
+    const all = [...parts.training, ...parts.validation, ...parts.heldOut].map((p) => p.question)
+    assert.equal(new Set(all).size, 30)
+    assert.throws(() => split(pairs.slice(1), sizes), /29 questions/)
+  })
+
+  it('writes chat rows', () => {
+    const [line = ''] = toJsonl([{ question: 'q?', answer: 'a' }]).split('\n')
+    assert.deepEqual(JSON.parse(line).messages[1], { role: 'assistant', content: 'a' })
+  })
+})
+
+describe('scores', () => {
+  it('counts words, not case, punctuation or articles', () => {
+    const good = score('The Eiffel tower.', 'eiffel tower')
+    assert.deepEqual([good.f1, good.exact, good.contains], [1, true, true])
+    const long = score('The capital of France is Paris.', 'Paris')
+    assert.equal(long.f1.toFixed(3), (2 / 6).toFixed(3))
+    assert.deepEqual([long.exact, long.contains], [false, true])
+    assert.equal(score('comparison', 'Paris').contains, false)
+    assert.equal(score('', 'Paris').f1, 0)
+  })
+
+  it('takes the longest common subsequence for ROUGE-L', () => {
+    assert.equal(score('police kill the gunman', 'police killed the gunman').rougeL, 0.75)
+    assert.equal(score('gunman police', 'police gunman').rougeL, 0.5)
+  })
+
+  it('averages', () => {
+    const summary = summarise([score('a b', 'b'), score('c', 'b')])
+    assert.equal(summary.rows, 2)
+    assert.equal(summary.exact, 0.5)
+  })
+})
+
+describe('plots', () => {
+  it('draws a falling line', () => {
+    assert.equal(sparkline([8, 4, 1]), '█▄▁')
+    assert.equal(sparkline([1, 1]), '▁▁')
+  })
+
+  it('makes an SVG that names its lines and escapes the title', () => {
+    const svg = lossSvg('a < b', [{ step: 1, value: 3 }], [{ step: 1, value: 2 }])
+    assert.match(svg, /a &lt; b/)
+    assert.doesNotMatch(svg, /NaN|Infinity/)
+  })
+})
