@@ -88,17 +88,32 @@ models
     await (await import('./commands/models.ts')).remove(config(), id)
   })
 
+program
+  .command('demo')
+  .description('see the platform at work')
+  .command('flywheel')
+  .description(
+    'upload real data, fine-tune, and compare with the base on unseen rows; exit code 0 when it is better',
+  )
+  .option('-o, --out <dir>', 'folder for the loss plot and the answers', '.')
+  .option('--no-files', 'write no files')
+  .action(async (options: { out: string; files: boolean }) => {
+    process.exitCode = await (await import('./demo/flywheel.ts')).flywheel(config(), options)
+  })
+
 /** Errors whose message says what to change; all others are faults and are shown with their stack. */
 const FOR_PEOPLE = [
   'CatalogueError',
   'CommandError',
   'ConfigError',
+  'DemoError',
   'DiskSpaceError',
   'GgufError',
   'ListenError',
   'LockHeldError',
   'NewerSchemaError',
   'PythonError',
+  'UpstreamError',
 ]
 
 try {

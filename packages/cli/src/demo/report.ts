@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type Scored, type Summary, summarise } from './score.ts'
+
+export interface Answered {
+  question: string
+  reference: string
+  base: string
+  tuned: string
+  baseScore: Scored
+  tunedScore: Scored
+}
+
+export interface Comparison {
+  base: Summary
+  tuned: Summary
+  /** Rows on which the tuned model's F1 is higher, and lower. */
+  better: number
+  worse: number
+}
+
+/** Means of both models over the same rows, and how many rows each one won. */
+export function compare(rows: Answered[]): Comparison {
+  return {
+    base: summarise(rows.map((row) => row.baseScore)),
+    tuned: summarise(rows.map((row) => row.tunedScore)),
+    better: rows.filter((row) => row.tunedScore.f1 > row.baseScore.f1).length,
+    worse: rows.filter((row) => row.tunedScore.f1 < row.baseScore.f1).length,
+  }
+}
+
+/** Better means: a higher mean, and more rows won than lost, so that no single row decides. */
+export function isBetter({ base, tuned, better, worse }: Comparison): boolean {
+  return tuned.f1 > base.f1 && better > worse
+}
+
+const SCORE_ROWS = [
+  ['token-F1', 'f1'],
+  ['ROUGE-L', 'rougeL'],
+  ['exact match', 'exact'],
+  ['contains reference', 'contains'],
+] as const
+
+/** The scores of both models as a table. */
+export function scoreTable({ base, tuned, better, worse }: Comparison): string {
+  const rows = SCORE_ROWS.map(([label, key]) => [label, base[key].toFixed(3), tuned[key].toFixed(3)])
+  const equal = base.rows - better - worse
+  return [
+    table([['', 'base', 'tuned'], ...rows], [20, 8, 8]),
+    `tuned is better on ${better} of ${base.rows} rows, worse on ${worse}, equal on ${equal}`,
+  ].join('\n')
+}
+
+/** Some answers side by side, in columns that fit `width`. */
+export function answersTable(rows: Answered[], width: number): string {
+  const room = Math.max(60, width) - 6
+  const columns = [0.36, 0.18, 0.28, 0.18].map((part) => Math.floor(part * room))
+  const cells = rows.map((row) => [row.question, row.reference, row.base, row.tuned])
+  return table([['question', 'reference', 'base', 'tuned'], ...cells], columns)
+}
+
+function table(rows: string[][], widths: number[]): string {
+  const line = (cells: string[]) =>
+    cells
+      .map((cell, i) => fit(cell, widths[i] ?? 10))
+      .join('  ')
+      .trimEnd()
+  const [head = [], ...body] = rows
+  return [line(head), widths.map((w) => '─'.repeat(w)).join('  '), ...body.map(line)].join('\n')
+}
+
+function fit(text: string, width: number): string {
+  const flat = text.replaceAll(/\s+/g, ' ')
+  const characters = [...flat]
+  return characters.length <= width
+    ? flat + ' '.repeat(width - characters.length)
+    : `${characters.slice(0, width - 1).join('')}…`
+}
