@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type FileHandle, open } from 'node:fs/promises'
+import { dataStoreErrors } from '@open-nemo/contract/data-store/errors.ts'
+import type { AppEnv } from '@open-nemo/runtime'
+import type { Context } from 'hono'
+
+/** What the headers of a download say. */
+export interface FileFacts {
+  path: string
+  size: number
+  /** sha256 of an LFS object, or the git blob id. */
+  etag: string
+  commit: string
+}
+
+interface Span {
+  start: number
+  /** Exclusive. */
+  end: number
+}
+
+const BLOCK = 1024 * 1024
+
+/** Serves a file of any size from the disk in blocks. */
+export async function serveFile(c: Context<AppEnv>, facts: FileFacts, path: string): Promise<Response> {
+  const headers = describe(facts)
+  headers['x-linked-etag'] = `"${facts.etag}"`
+  headers['x-linked-size'] = String(facts.size)
+  const plan = answer(c, facts, headers)
+  if ('done' in plan) return plan.done
+  const file = await open(path, 'r')
+  const body = new ReadableStream<Uint8Array>(new FileSource(file, plan.span), { highWaterMark: 0 })
+  return new Response(body, { status: plan.status, headers })
+}
+
+/** Serves a small content that `load` brings into memory. */
+export async function serveBytes(
+  c: Context<AppEnv>,
+  facts: FileFacts,
+  load: () => Promise<Buffer>,
+): Promise<Response> {
+  const headers = describe(facts)
+  const plan = answer(c, facts, headers)
+  if ('done' in plan) return plan.done
+  const bytes = (await load()).subarray(plan.span.start, plan.span.end)
+  return new Response(bytes as Uint8Array<ArrayBuffer>, { status: plan.status, headers })
+}
+
+function describe(facts: FileFacts): Record<string, string> {
+  const name = facts.path.slice(facts.path.lastIndexOf('/') + 1)
+  const ascii = name.replace(/[^\x20-\x7e]|["\\%]/g, '_')
+  return {
+    'content-type': contentType(name),
+    'x-content-type-options': 'nosniff',
+    'content-disposition': `inline; filename*=UTF-8''${encodeURIComponent(name).replaceAll("'", '%27')}; filename="${ascii}"`,
+    'accept-ranges': 'bytes',
+    etag: `"${facts.etag}"`,
+    'x-repo-commit': facts.commit,
+    'cache-control': 'no-cache',
+    'access-control-expose-headers': 'X-Repo-Commit, X-Linked-Size, X-Linked-ETag, ETag, Content-Range',
+  }
+}
+
+/** Decides between the whole, a part, and an answer without a body; completes `headers`. */
+function answer(
+  c: Context<AppEnv>,
+  facts: FileFacts,
+  headers: Record<string, string>,
+): { done: Response } | { status: number; span: Span } {
+  const tags = c.req.header('if-none-match')
+  if (tags?.split(',').some((tag) => tag.trim().replace(/^W\//, '') === headers.etag || tag.trim() === '*')) {
+    return { done: new Response(null, { status: 304, headers }) }
+  }
+  const condition = c.req.header('if-range')
+  const range = condition === undefined || condition === headers.etag ? c.req.header('range') : undefined
+  const span = parseRange(range, facts.size)
+  if (span === 'unsatisfiable') {
+    const err = dataStoreErrors.RANGE_REFUSED({ range: String(range).slice(0, 100), size: facts.size })
+    throw err.with({ 'content-range': `bytes */${facts.size}` })
+  }
+  const { start, end } = span ?? { start: 0, end: facts.size }
+  headers['content-length'] = String(end - start)
+  if (span) headers['content-range'] = `bytes ${start}-${end - 1}/${facts.size}`
+  const status = span ? 206 : 200
+  if (c.req.method === 'HEAD' || end === start) return { done: new Response(null, { status, headers }) }
+  return { status, span: { start, end } }
+}
+
+/** One range of bytes; undefined (all) for none, several, or another unit, as the standard asks. */
+export function parseRange(header: string | undefined, size: number): Span | 'unsatisfiable' | undefined {
+  const match = /^bytes=(\d{0,15})-(\d{0,15})$/.exec(header?.trim() ?? '')
+  if (!match || (match[1] === '' && match[2] === '')) return undefined
+  const [, from = '', to = ''] = match
+  if (from === '') {
+    const length = Math.min(Number(to), size)
+    return length === 0 ? 'unsatisfiable' : { start: size - length, end: size }
+  }
+  const start = Number(from)
+  if (start >= size) return 'unsatisfiable'
+  const end = to === '' ? size : Math.min(Number(to) + 1, size)
+  return end <= start ? undefined : { start, end }
+}
+
+/** Reads a part of a file in blocks, as fast as it is taken; closes it at the end or when the client hangs up. */
+class FileSource implements UnderlyingDefaultSource<Uint8Array> {
+  readonly #file: FileHandle
+  readonly #end: number
+  #at: number
+
+  constructor(file: FileHandle, span: Span) {
+    this.#file = file
+    this.#at = span.start
+    this.#end = span.end
+  }
+
+  async pull(controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
+    try {
+      const want = Math.min(BLOCK, this.#end - this.#at)
+      const { bytesRead, buffer } = await this.#file.read(Buffer.allocUnsafeSlow(want), 0, want, this.#at)
+      if (bytesRead === 0) throw new Error('the stored object is shorter than its size')
+      this.#at += bytesRead
+      controller.enqueue(buffer.subarray(0, bytesRead))
+      if (this.#at < this.#end) return
+      await this.#file.close()
+      controller.close()
+    } catch (err) {
+      await this.#file.close().catch(() => {})
+      controller.error(err)
+    }
+  }
+
+  async cancel(): Promise<void> {
+    await this.#file.close().catch(() => {})
+  }
+}
+
+const TYPES: Record<string, string> = {
+  json: 'application/json',
+  pdf: 'application/pdf',
+  png: 'image/png',
+  jpg: 'image/jpeg',
+  jpeg: 'image/jpeg',
+}
+/** html and svg too: a stored file must not run as a page of this host. */
+const TEXT =
+  /^(txt|md|csv|tsv|jsonl|ndjson|yaml|yml|toml|py|ts|js|html|htm|svg|xml|cfg|ini|log|gitattributes)$/
+
+function contentType(name: string): string {
+  const extension = name.slice(name.lastIndexOf('.') + 1).toLowerCase()
+  if (TEXT.test(extension)) return 'text/plain; charset=utf-8'
+  return TYPES[extension] ?? 'application/octet-stream'
+}

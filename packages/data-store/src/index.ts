@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+import { createApp, migrate, type ServiceContext, type ServiceDefinition } from '@open-nemo/runtime'
+import { accountRoutes } from './http/account.ts'
+import { commitRoutes } from './http/commits.ts'
+import { fileRoutes } from './http/files.ts'
+import { lfsRoutes } from './http/lfs.ts'
+import { namespaceRoutes } from './http/namespaces.ts'
+import { refRoutes } from './http/refs.ts'
+import { repoRoutes } from './http/repos.ts'
+import { Repositories } from './storage/repositories.ts'
+import { migrations, Rows } from './storage/rows.ts'
+
+/** The data store: the Hugging Face Hub's protocol on bare git repositories and LFS objects. */
+export const service: ServiceDefinition = {
+  name: 'data-store',
+  async start(ctx: ServiceContext) {
+    await migrate(ctx.db, 'data_store', migrations)
+    const store = new Repositories({ dir: ctx.dataDir, rows: new Rows(ctx.db), log: ctx.log })
+    await store.open()
+    const app = createApp({
+      name: 'data-store',
+      title: 'Open NeMo Data Store',
+      log: ctx.log,
+      metrics: ctx.metrics,
+      errorStyle: 'hub',
+    })
+    const hub = { app, store }
+    namespaceRoutes(hub)
+    accountRoutes(hub)
+    repoRoutes(hub)
+    commitRoutes(hub)
+    refRoutes(hub)
+    fileRoutes(hub)
+    lfsRoutes(hub)
+    return { app, stop: () => store.close() }
+  },
+}
