@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+import { join } from 'node:path'
+import { runCommand } from '../../tools/test-tiers/command.ts'
+import { type EnvironmentName, ensureEnvironment } from './environments.ts'
+
+/** One operation as a driver saw it. */
+export interface Operation {
+  service: string
+  operation: string
+  /** The operations of the inventory that this took. */
+  endpoints: string[]
+  ok: boolean
+  refused?: boolean
+  detail?: string
+}
+
+export interface DriverRun {
+  operations: Operation[]
+  /** Why the driver did not come to its end. */
+  broken?: string
+}
+
+export interface Driver {
+  name: string
+  file: string
+  environment: EnvironmentName
+}
+
+export const drivers: Driver[] = [
+  { name: 'entity store, SDK 1.5.0', file: 'entity_store.py', environment: 'sdk-1.5.0' },
+]
+
+const driverTimeout = 20 * 60_000
+
+/** Runs a driver against the platform that `env` names. Throws EnvironmentError. */
+export async function runDriver(driver: Driver, env: Record<string, string>): Promise<DriverRun> {
+  const python = await ensureEnvironment(driver.environment)
+  const operations: Operation[] = []
+  let done = false
+  const { code, output } = await runCommand(python, [join(import.meta.dirname, 'drivers', driver.file)], {
+    env: { ...env, PYTHONDONTWRITEBYTECODE: '1', PYTHONUNBUFFERED: '1' },
+    timeout: driverTimeout,
+    onLine: (line) => {
+      if (!line.startsWith('{')) return
+      const said = JSON.parse(line) as Operation | { done: string }
+      if ('done' in said) done = true
+      else operations.push(said)
+    },
+  })
+  return done && code === 0
+    ? { operations }
+    : { operations, broken: `status ${code}\n${output.slice(-4000)}` }
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// `npm run conformance [-- PART_OF_A_DRIVER'S_NAME …]`: the score of each service, with its users' own clients.
+// With NEMO_URL, DATA_STORE_URL and NIM_URL set, the platform that answers there is tried; else one is started.
+import { type Driver, drivers, type Operation, runDriver } from './drivers.ts'
+import { startTestPlatform, type TestPlatform } from './platform.ts'
+import { writeResults } from './results.ts'
+import { scores } from './score.ts'
+
+const wanted = process.argv.slice(2)
+const chosen = drivers.filter(
+  (driver) => wanted.length === 0 || wanted.some((part) => driver.name.includes(part)),
+)
+if (chosen.length === 0) {
+  console.error(
+    `No driver has ${wanted.join(' or ')} in its name:\n${drivers.map((d) => `  ${d.name}`).join('\n')}`,
+  )
+  process.exit(1)
+}
+
+const { NEMO_URL, DATA_STORE_URL, NIM_URL } = process.env
+const platform: TestPlatform | undefined = NEMO_URL ? undefined : await startTestPlatform()
+const env = platform?.env ?? {
+  NEMO_URL: NEMO_URL ?? '',
+  DATA_STORE_URL: DATA_STORE_URL ?? NEMO_URL ?? '',
+  NIM_URL: NIM_URL ?? NEMO_URL ?? '',
+}
+let broken = 0
+try {
+  const all: Operation[] = []
+  for (const driver of chosen) all.push(...(await tell(driver)))
+  for (const { service, passed, refused, failed, untried, total } of scores(all)) {
+    console.log(
+      `${service}: ${passed.length} of ${total} operations passed, ${refused.length} refused, ` +
+        `${failed.length} failed, ${untried.length} not tried`,
+    )
+    for (const [what, list] of Object.entries({ refused, failed, 'not tried': untried })) {
+      if (list.length > 0) console.log(list.map((one) => `    ${what}: ${one}`).join('\n'))
+    }
+    broken += failed.length
+  }
+  if (wanted.length === 0) writeResults(scores(all))
+} finally {
+  if (broken > 0 && platform) console.log(await platform.tail())
+  await platform?.stop()
+}
+process.exitCode = broken > 0 ? 1 : 0
+
+async function tell(driver: Driver): Promise<Operation[]> {
+  const begun = performance.now()
+  const run = await runDriver(driver, env)
+  console.log(`${driver.name} (${((performance.now() - begun) / 1000).toFixed(1)} s)`)
+  for (const { ok, refused, operation, detail } of run.operations) {
+    const verdict = refused ? 'refused' : ok ? 'passed' : 'FAILED'
+    console.log(`  ${verdict} ${operation}${detail ? `: ${detail}` : ''}`)
+  }
+  if (run.broken !== undefined) {
+    console.log(`  BROKEN: ${run.broken}`)
+    broken++
+  }
+  return run.operations
+}
