@@ -28,6 +28,9 @@ export interface Driver {
 
 export const drivers: Driver[] = [
   { name: 'entity store, SDK 1.5.0', file: 'entity_store.py', environment: 'sdk-1.5.0' },
+  { name: 'data store, huggingface_hub 0.34.4', file: 'data_store.py', environment: 'sdk-1.5.0' },
+  { name: 'data store, huggingface_hub 1.33.0', file: 'data_store.py', environment: 'hub-1.33.0' },
+  { name: 'data store, huggingface_hub 2.4.0', file: 'data_store.py', environment: 'hub-2.4.0' },
 ]
 
 const driverTimeout = 20 * 60_000
