@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // `npm test`. Tiers: NEMO_TEST_TIERS=lint,unit,trainer,conformance,slow picks some; a machine that cannot run one says so.
+import { conformance } from './test-tiers/conformance.ts'
 import { lint } from './test-tiers/lint.ts'
 import { consoleReport, type Report } from './test-tiers/report.ts'
 import { slow } from './test-tiers/slow.ts'
 import { trainer } from './test-tiers/trainer.ts'
 import { unit } from './test-tiers/unit.ts'
 
-const tiers: Record<string, (report: Report) => Promise<void>> = { lint, unit, trainer, slow }
+const tiers: Record<string, (report: Report) => Promise<void>> = { lint, unit, trainer, conformance, slow }
 
 const asked = process.env.NEMO_TEST_TIERS?.split(',').map((name) => name.trim())
 const unknown = asked?.filter((name) => !(name in tiers)) ?? []

@@ -31,7 +31,16 @@ export const drivers: Driver[] = [
   { name: 'data store, huggingface_hub 0.34.4', file: 'data_store.py', environment: 'sdk-1.5.0' },
   { name: 'data store, huggingface_hub 1.33.0', file: 'data_store.py', environment: 'hub-1.33.0' },
   { name: 'data store, huggingface_hub 2.4.0', file: 'data_store.py', environment: 'hub-2.4.0' },
+  { name: 'inference, SDK 1.5.0 and openai', file: 'inference.py', environment: 'sdk-1.5.0' },
+  { name: 'customization, SDK 1.5.0', file: 'customization.py', environment: 'sdk-1.5.0' },
 ]
+
+/** Real training: minutes, so that it is in the slow tests only. */
+export const flywheel: Driver = {
+  name: 'flywheel, SDK 1.5.0',
+  file: 'flywheel.py',
+  environment: 'sdk-1.5.0',
+}
 
 const driverTimeout = 20 * 60_000
 

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Targets, configs and jobs of the Customizer through NVIDIA's SDK. Jobs are cancelled; the flywheel finishes one."""
+
+import json
+import os
+import tempfile
+import time
+
+os.environ.update(HF_HOME=tempfile.mkdtemp(prefix="nemo-hub-"), HF_HUB_DISABLE_PROGRESS_BARS="1")
+
+import httpx  # noqa: E402
+from huggingface_hub import HfApi  # noqa: E402
+from recorder import DATA_STORE, PLATFORM, Recorder, client, fails_with, unique  # noqa: E402
+
+nemo = client()
+record = Recorder("customization")
+space = unique("tuning")
+BASE = "smollm2/smollm2-135m-instruct"
+OPTION = {"training_type": "sft", "finetuning_type": "lora", "num_gpus": 1, "num_nodes": 1, "micro_batch_size": 1}
+HYPER = {"training_type": "sft", "finetuning_type": "lora", "epochs": 50, "batch_size": 8, "learning_rate": 1e-3}
+TARGETS, CONFIGS, JOBS = (f"/v1/customization/{kind}" for kind in ("targets", "configs", "jobs"))
+
+
+def upload_dataset(name: str, rows: list) -> dict:
+    hub = HfApi(endpoint=f"{DATA_STORE}/v1/hf", token="token")
+    hub.create_repo(f"{space}/{name}", repo_type="dataset")
+    data = "".join(row if isinstance(row, str) else json.dumps(row) + "\n" for row in rows).encode()
+    for folder in ("training", "validation"):
+        hub.upload_file(
+            path_or_fileobj=data, path_in_repo=f"{folder}/rows.jsonl", repo_id=f"{space}/{name}", repo_type="dataset"
+        )
+    nemo.datasets.create(name=name, namespace=space, files_url=f"hf://datasets/{space}/{name}")
+    return {"name": name, "namespace": space}
+
+
+def targets():
+    resource = nemo.customization.targets
+    with record.operation("targets.list", f"GET {TARGETS}"):
+        seeded = [one for one in resource.list(filter={"namespace": "smollm2"}) if one.base_model == BASE]
+        assert seeded and seeded[0].enabled and seeded[0].status == "ready", seeded
+        assert resource.list(page=99).data == []
+    with record.operation("targets.create", f"POST {TARGETS}"):
+        fields = {"base_model": BASE, "num_parameters": 134_515_008, "precision": "bf16-mixed", "enabled": True}
+        made = resource.create(name="small@1.0", namespace=space, custom_fields={"team": "a"}, **fields)
+        assert made.id.startswith("customization_target-") or made.id.startswith("cust-target-"), made.id
+        got = resource.retrieve("small@1.0", namespace=space)
+        assert (got.base_model, got.num_parameters, got.enabled) == (BASE, 134_515_008, True), got
+        with fails_with(409):
+            resource.create(name="small@1.0", namespace=space, **fields)
+    with record.operation("targets.retrieve", f"GET {TARGETS}/{{namespace}}/{{target_name}}"):
+        assert resource.retrieve("small@1.0", namespace=space).name == "small@1.0"
+        with fails_with(404):
+            resource.retrieve("absent@1.0", namespace=space)
+    with record.operation("targets.update", f"PATCH {TARGETS}/{{namespace}}/{{target_name}}"):
+        resource.update("small@1.0", namespace=space, description="changed")
+        got = resource.retrieve("small@1.0", namespace=space)
+        assert (got.description, got.num_parameters) == ("changed", 134_515_008), got
+    with record.operation("targets.delete", f"DELETE {TARGETS}/{{namespace}}/{{target_name}}"):
+        resource.create(name="gone@1.0", namespace=space, base_model=BASE, num_parameters=1000, precision="bf16-mixed")
+        resource.delete("gone@1.0", namespace=space)
+        with fails_with(404):
+            resource.retrieve("gone@1.0", namespace=space)
+
+
+def configs():
+    resource = nemo.customization.configs
+    with record.operation("configs.list", f"GET {CONFIGS}"):
+        first = resource.list().data[0]
+        assert "@" in first.name and first.training_options, first
+        assert BASE in [one.target.base_model for one in resource.list(page_size=1)]
+    with record.operation("configs.create", f"POST {CONFIGS}"):
+        resource.create(
+            name="mine@v1",
+            namespace=space,
+            target=f"{space}/small@1.0",
+            max_seq_length=512,
+            prompt_template="Q: {question} A: {answer}",
+            training_options=[OPTION],
+        )
+        got = resource.retrieve("mine@v1", namespace=space)
+        assert (got.max_seq_length, got.prompt_template) == (512, "Q: {question} A: {answer}"), got
+        assert got.training_options[0].finetuning_type == "lora", got
+        with fails_with(409):
+            resource.create(
+                name="mine@v1", namespace=space, target=f"{space}/small@1.0", max_seq_length=512, training_options=[OPTION]
+            )
+    with record.operation("configs.retrieve", f"GET {CONFIGS}/{{namespace}}/{{config_name}}"):
+        assert resource.retrieve("mine@v1", namespace=space).id.startswith("customization_config-")
+        with fails_with(404):
+            resource.retrieve("absent@v1", namespace=space)
+    with record.operation("configs.update", f"PATCH {CONFIGS}/{{namespace}}/{{config_name}}"):
+        resource.update("mine@v1", namespace=space, max_seq_length=256, description="changed")
+        got = resource.retrieve("mine@v1", namespace=space)
+        assert (got.max_seq_length, got.description) == (256, "changed"), got
+        assert got.prompt_template == "Q: {question} A: {answer}", got
+    with record.operation("configs.delete", f"DELETE {CONFIGS}/{{namespace}}/{{config_name}}"):
+        resource.create(
+            name="gone@v1", namespace=space, target=f"{space}/small@1.0", max_seq_length=512, training_options=[OPTION]
+        )
+        resource.delete("gone@v1", namespace=space)
+        with fails_with(404):
+            resource.retrieve("gone@v1", namespace=space)
+
+
+def until(job_id: str, wanted: tuple, seconds: float):
+    end = time.monotonic() + seconds
+    while (status := nemo.customization.jobs.status(job_id)).status not in wanted:
+        assert time.monotonic() < end, f"{job_id} is {status.status} after {seconds} s"
+        assert status.status not in ("failed", "completed"), status.status_logs
+        time.sleep(0.5)
+    return status
+
+
+def jobs():
+    resource = nemo.customization.jobs
+    dataset = upload_dataset("rows", [{"prompt": f"Say {n}.", "completion": f" {n}."} for n in range(64)])
+    config = nemo.customization.configs.list().data[0]
+    config_name = f"{config.namespace}/{config.name}"
+    made = {}
+
+    def create(**changes):
+        return resource.create(
+            **{"config": config_name, "dataset": dataset, "hyperparameters": HYPER, "namespace": space, **changes}
+        )
+
+    with record.operation("jobs.create", f"POST {JOBS}"):
+        job = create(output_model=f"{space}/tuned@v1", description="one")
+        made["job"] = job
+        assert job.id.startswith("cust-") and job.status in ("created", "pending", "running"), job
+        got = resource.retrieve(job.id)
+        assert (got.output_model, got.dataset, got.config) == (f"{space}/tuned@v1", f"{space}/rows", config_name), got
+        assert (got.hyperparameters.epochs, got.hyperparameters.batch_size) == (50, 8), got.hyperparameters
+        with fails_with(404):
+            create(config="absent/config@v1")
+    if "job" not in made:
+        return
+    job_id = made["job"].id
+    with record.operation("jobs.retrieve", f"GET {JOBS}/{{job_id}}"):
+        got = resource.retrieve(job_id)
+        assert (got.id, got.description, got.namespace) == (job_id, "one", space), got
+        with fails_with(404):
+            resource.retrieve("cust-absent")
+    with record.operation("jobs.status", f"GET {JOBS}/{{job_id}}/status"):
+        status = resource.status(job_id)
+        assert status.status_logs[0].message == "created" and status.percentage_done >= 0, status
+        status = until(job_id, ("running",), 900)
+        end = time.monotonic() + 240
+        while status.steps_completed == 0:
+            assert time.monotonic() < end, f"no step in 240 s: {status}"
+            time.sleep(1)
+            status = resource.status(job_id)
+        assert status.steps_per_epoch == 8, status
+    with record.operation("jobs.list", f"GET {JOBS}"):
+        second = create(output_model=f"{space}/queued@v1")
+        made["second"] = second
+        mine = [one.id for one in resource.list(filter={"namespace": space}, sort="-created_at")]
+        assert mine == [second.id, job_id], mine
+        assert job_id in [one.id for one in resource.list(page_size=1)]
+    if "second" in made:
+        with record.operation("legacy cancel of a queued job", "POST /v1/customizations/{id}/cancel"):
+            answer = httpx.post(f"{PLATFORM}/v1/customizations/{made['second'].id}/cancel", timeout=60)
+            assert answer.status_code == 200, answer.text
+            until(made["second"].id, ("cancelled",), 30)
+    with record.operation("jobs.cancel", f"POST {JOBS}/{{job_id}}/cancel"):
+        begun = time.monotonic()
+        assert resource.cancel(job_id).status in ("cancelling", "cancelled")
+        until(job_id, ("cancelled",), 30)
+        assert time.monotonic() - begun < 10, f"took {time.monotonic() - begun:.1f} s"
+        assert f"{space}/tuned@v1" not in [f"{one.namespace}/{one.name}" for one in nemo.models.list()]
+        with fails_with(409):
+            resource.cancel(job_id)
+    with record.operation("jobs.container_logs", f"GET {JOBS}/{{job_id}}/container-logs"):
+        logs = resource.container_logs(job_id)
+        assert logs.entries and "step" in str(logs.model_dump()).lower(), logs
+    refusals(create)
+
+
+def refusals(create):
+    with record.operation("bad data is refused, naming file and line", f"POST {JOBS}"):
+        broken = upload_dataset("broken", [{"prompt": "a", "completion": "b"}, '{"prompt": "a", "compl\n'])
+        try:
+            job = create(dataset=broken, output_model=f"{space}/broken@v1")
+            end = time.monotonic() + 120
+            while (status := nemo.customization.jobs.status(job.id)).status != "failed":
+                assert time.monotonic() < end and status.status not in ("running", "completed"), status
+                time.sleep(0.5)
+            said = str(status.model_dump())
+        except Exception as error:
+            said = str(error)
+        assert "rows.jsonl" in said and "2" in said, said
+    for name, changes in {
+        "DPO": {"training_type": "dpo"},
+        "distillation": {"training_type": "distillation"},
+        "merged output": {"finetuning_type": "lora_merged"},
+        "all weights": {"finetuning_type": "all_weights"},
+    }.items():
+        record.refused(f"jobs.create: {name}", lambda changes=changes: create(hyperparameters={**HYPER, **changes}), f"POST {JOBS}")
+
+
+nemo.namespaces.create(id=space)
+targets()
+configs()
+jobs()
+record.done()

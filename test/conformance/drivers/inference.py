@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The NIM through NVIDIA's SDK, the openai client and plain HTTP."""
+
+import json
+import time
+
+import httpx
+import openai
+from recorder import NIM, Recorder, client, fails_with
+
+nemo = client()
+chat = openai.OpenAI(base_url=f"{NIM}/v1", api_key="none").chat.completions
+text = openai.OpenAI(base_url=f"{NIM}/v1", api_key="none").completions
+record = Recorder("inference")
+READY_WITHIN = 600
+CHAT = "POST /v1/chat/completions"
+COMPLETIONS = "POST /v1/completions"
+CAPITAL = [{"role": "user", "content": "What is the capital of France?"}]
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "Weather of a city",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}, "unit": {"type": "string", "enum": ["celsius", "fahrenheit"]}},
+            "required": ["city", "unit"],
+        },
+    },
+}
+PERSON = {
+    "type": "object",
+    "properties": {"name": {"type": "string", "maxLength": 20}, "age": {"type": "integer"}},
+    "required": ["name", "age"],
+    "additionalProperties": False,
+}
+
+
+def get(path: str):
+    return httpx.get(f"{NIM}{path}", timeout=30)
+
+
+def health():
+    with record.operation("health/ready", "GET /v1/health/ready"):
+        until = time.monotonic() + READY_WITHIN
+        while (answer := get("/v1/health/ready")).status_code == 503 and time.monotonic() < until:
+            assert answer.json()["object"] == "error" and answer.json()["message"], answer.text
+            time.sleep(1)
+        assert (answer.status_code, answer.json()["object"]) == (200, "health.response"), answer.text
+    with record.operation("health/live", "GET /v1/health/live"):
+        answer = get("/v1/health/live")
+        assert (answer.status_code, answer.json()["object"]) == (200, "health.response"), answer.text
+
+
+def about() -> str:
+    with record.operation("inference.models.list", "GET /v1/models"):
+        by_sdk = [one.id for one in nemo.inference.models.list().data]
+        by_openai = [one.id for one in openai.OpenAI(base_url=f"{NIM}/v1", api_key="none").models.list()]
+        assert by_sdk == by_openai and by_sdk, (by_sdk, by_openai)
+    with record.operation("metadata", "GET /v1/metadata"):
+        info = get("/v1/metadata").json()
+        assert info["version"] and info["modelInfo"] and info["licenseInfo"], info
+    with record.operation("version", "GET /v1/version"):
+        answer = get("/v1/version").json()
+        assert answer["release"] and answer["api"], answer
+    with record.operation("license", "GET /v1/license"):
+        answer = get("/v1/license")
+        assert answer.status_code == 200 and answer.json()["content"], answer.text
+    with record.operation("metrics", "GET /v1/metrics"):
+        answer = get("/v1/metrics")
+        assert answer.status_code == 200 and "# TYPE" in answer.text, answer.text[:300]
+    return nemo.inference.models.list().data[0].id
+
+
+def chats(model: str):
+    with record.operation("chat, SDK", CHAT):
+        answer = nemo.chat.completions.create(model=model, messages=CAPITAL, max_tokens=24, temperature=0)
+        choice = answer.choices[0]
+        assert "Paris" in choice.message.content and answer.model == model, answer
+        usage = answer.usage
+        assert usage.prompt_tokens > 5 and 0 < usage.completion_tokens <= 24, usage
+        assert usage.total_tokens == usage.prompt_tokens + usage.completion_tokens, usage
+    with record.operation("chat, SDK, streamed", CHAT):
+        chunks = list(nemo.chat.completions.create(model=model, messages=CAPITAL, max_tokens=24, temperature=0, stream=True))
+        whole = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+        assert len(chunks) > 3 and "Paris" in whole, whole
+    with record.operation("chat, openai", CHAT):
+        answer = chat.create(model=model, messages=CAPITAL, max_tokens=24, temperature=0)
+        assert answer.choices[0].message.content == whole and answer.object == "chat.completion", answer
+    with record.operation("chat, openai, streamed with usage", CHAT):
+        stream = chat.create(
+            model=model, messages=CAPITAL, max_tokens=24, temperature=0, stream=True, stream_options={"include_usage": True}
+        )
+        chunks = list(stream)
+        assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == whole
+        assert chunks[-1].usage.completion_tokens > 0 and not chunks[-1].choices, chunks[-1]
+        assert [c.choices[0].finish_reason for c in chunks if c.choices][-1] in ("stop", "length")
+    with record.operation("chat, max_tokens", CHAT):
+        answer = chat.create(model=model, messages=CAPITAL, max_tokens=3, temperature=0)
+        assert (answer.choices[0].finish_reason, answer.usage.completion_tokens) == ("length", 3), answer
+    with record.operation("chat, stop", CHAT):
+        answer = chat.create(model=model, messages=CAPITAL, max_tokens=24, temperature=0, stop=["Paris"])
+        assert "Paris" not in answer.choices[0].message.content, answer
+        assert answer.choices[0].finish_reason == "stop", answer
+    with record.operation("chat, seed", CHAT):
+        story = [{"role": "user", "content": "Invent a name for a boat."}]
+
+        def told(seed):
+            answer = chat.create(model=model, messages=story, max_tokens=24, temperature=1.5, top_p=0.95, seed=seed)
+            return answer.choices[0].message.content
+
+        assert told(1) == told(1), "the same seed gave two answers"
+        assert len({told(seed) for seed in range(1, 5)}) > 1, "four seeds gave one answer"
+    with record.operation("chat, system and earlier turns", CHAT):
+        turns = [
+            {"role": "system", "content": "You answer briefly."},
+            {"role": "user", "content": "My name is Ada. Remember it."},
+            {"role": "assistant", "content": "Hello Ada."},
+            {"role": "user", "content": "What is my name?"},
+        ]
+        assert "Ada" in chat.create(model=model, messages=turns, max_tokens=24, temperature=0).choices[0].message.content
+    with record.operation("chat, faults", CHAT):
+        with fails_with(404):
+            chat.create(model="no/such-model", messages=CAPITAL)
+        for bad in ({"messages": []}, {"messages": CAPITAL, "temperature": 9}, {"messages": CAPITAL, "max_tokens": 0}):
+            with fails_with(422):
+                chat.create(model=model, **bad)
+        with fails_with(400):
+            chat.create(model=model, messages=[{"role": "user", "content": "word " * 40_000}])
+
+
+def structured(model: str):
+    with record.operation("chat, tool_choice required", CHAT):
+        asked = [{"role": "user", "content": "How warm is it in Berlin, in celsius?"}]
+        answer = chat.create(model=model, messages=asked, tools=[WEATHER], tool_choice="required", max_tokens=128, temperature=0)
+        choice = answer.choices[0]
+        call = choice.message.tool_calls[0]
+        arguments = json.loads(call.function.arguments)
+        assert (choice.finish_reason, call.function.name, call.type) == ("tool_calls", "get_weather", "function"), choice
+        assert isinstance(arguments["city"], str) and arguments["unit"] in ("celsius", "fahrenheit"), arguments
+    with record.operation("chat, answer of a tool", CHAT):
+        turns = [
+            *asked,
+            {"role": "assistant", "content": None, "tool_calls": [call.model_dump()]},
+            {"role": "tool", "tool_call_id": call.id, "content": '{"temperature": 21}'},
+        ]
+        answer = chat.create(model=model, messages=turns, tools=[WEATHER], tool_choice="none", max_tokens=48, temperature=0)
+        assert answer.choices[0].message.content and not answer.choices[0].message.tool_calls, answer
+    with record.operation("chat, named tool, streamed", CHAT):
+        named = {"type": "function", "function": {"name": "get_weather"}}
+        stream = chat.create(model=model, messages=asked, tools=[WEATHER], tool_choice=named, max_tokens=128, stream=True)
+        deltas = [c.choices[0].delta for c in stream if c.choices]
+        calls = [call for delta in deltas for call in delta.tool_calls or []]
+        assert [c.function.name for c in calls if c.function.name] == ["get_weather"], calls
+        assert json.loads("".join(c.function.arguments or "" for c in calls))["unit"] in ("celsius", "fahrenheit")
+    with record.operation("chat, response_format json_schema", CHAT):
+        form = {"type": "json_schema", "json_schema": {"name": "person", "schema": PERSON, "strict": True}}
+        asked = [{"role": "user", "content": "Ada is 36 years old. Give her as JSON."}]
+        answer = chat.create(model=model, messages=asked, response_format=form, max_tokens=96, temperature=0)
+        person = json.loads(answer.choices[0].message.content)
+        assert set(person) == {"name", "age"} and isinstance(person["age"], int), person
+    with record.operation("chat, response_format json_object", CHAT):
+        answer = chat.create(
+            model=model, messages=asked, response_format={"type": "json_object"}, max_tokens=200, temperature=0
+        )
+        assert answer.choices[0].finish_reason == "length" or json.loads(answer.choices[0].message.content) is not None
+
+
+def completions(model: str):
+    prompt = "The capital of France is"
+    with record.operation("completions, SDK", COMPLETIONS):
+        answer = nemo.completions.create(model=model, prompt=prompt, max_tokens=8, temperature=0)
+        assert "Paris" in answer.choices[0].text and answer.object == "text_completion", answer
+    with record.operation("completions, openai, streamed", COMPLETIONS):
+        chunks = list(text.create(model=model, prompt=prompt, max_tokens=8, temperature=0, stream=True))
+        assert "Paris" in "".join(c.choices[0].text for c in chunks if c.choices), chunks
+    with record.operation("completions, echo and logprobs", COMPLETIONS):
+        answer = text.create(model=model, prompt=prompt, max_tokens=1, temperature=0, echo=True, logprobs=1)
+        choice = answer.choices[0]
+        assert choice.text.startswith(prompt), choice.text
+        probabilities = choice.logprobs.token_logprobs
+        assert probabilities[0] is None and all(p <= 0 for p in probabilities[1:]), probabilities
+        assert "".join(choice.logprobs.tokens) == choice.text, choice.logprobs.tokens
+    with record.operation("completions, several prompts", COMPLETIONS):
+        answer = text.create(model=model, prompt=[prompt, "Two and two make"], max_tokens=4, temperature=0)
+        assert [choice.index for choice in answer.choices] == [0, 1], answer
+
+
+def hang_up(model: str):
+    with record.operation("chat, a client that hangs up", CHAT):
+        body = {"model": model, "messages": [{"role": "user", "content": "Tell a long story."}], "max_tokens": 400, "stream": True}
+        with httpx.stream("POST", f"{NIM}/v1/chat/completions", json=body, timeout=30) as answer:
+            next(answer.iter_lines())
+        begun = time.monotonic()
+        chat.create(model=model, messages=CAPITAL, max_tokens=2)
+        assert time.monotonic() - begun < 5, "the work of a client that went away goes on"
+
+
+health()
+name = about()
+chats(name)
+structured(name)
+completions(name)
+hang_up(name)
+record.refused(
+    "embeddings of a model that has none",
+    lambda: nemo.embeddings.create(model=name, input="hello"),
+    "POST /v1/embeddings",
+)
+record.refused(
+    "classify with a model that cannot", lambda: nemo.classify.create(model=name, input="hello"), "POST /v1/classify"
+)
+record.done()
