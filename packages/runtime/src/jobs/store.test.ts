@@ -69,6 +69,8 @@ test('heartbeats prolong the lease and tell of a cancellation', async () => {
   assert.equal(await claim('b'), undefined)
   await jobs.update('job', () => ({ status: 'cancelling', isCancelRequested: true }))
   assert.deepEqual(await jobs.heartbeat(lease, LEASE), { isCancelRequested: true })
+  assert.equal((await jobs.save(lease, { status: 'running' })).status, 'cancelling')
+  assert.equal((await jobs.release(lease, { status: 'cancelled' })).status, 'cancelled')
 })
 
 test('a released job waits again at the step it had reached', async () => {

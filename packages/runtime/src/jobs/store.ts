@@ -41,9 +41,19 @@ export function createJobStore<Payload, State>(db: Database, schema: string) {
   type Job = StoredJob<Payload, State>
   const table = `${schema}.jobs`
 
-  async function write(on: Queryable, lease: Lease, change: JobChange<State>, set = ''): Promise<Job> {
+  async function write(
+    on: Queryable,
+    lease: Lease,
+    change: JobChange<State>,
+    isRelease = false,
+  ): Promise<Job> {
+    // A job whose end was asked for says so until its worker lets go of it.
+    const status = isRelease
+      ? 'coalesce($4, status)'
+      : 'CASE WHEN cancel_requested THEN status ELSE coalesce($4, status) END'
+    const set = isRelease ? ', owner = NULL, lease_until = NULL, heartbeat_at = NULL' : ''
     const rows = await on.query<Row>(
-      `UPDATE ${table} SET status = coalesce($4, status), step = coalesce($5, step),
+      `UPDATE ${table} SET status = ${status}, step = coalesce($5, step),
          state = coalesce($6::jsonb, state), updated_at = $7 ${set}
        WHERE id = $1 AND owner = $2 AND attempt = $3 RETURNING ${COLUMNS}`,
       [
@@ -139,8 +149,7 @@ export function createJobStore<Payload, State>(db: Database, schema: string) {
       write(db, lease, { ...change, step: next }),
 
     /** Gives the job up: back to the queue, or with its final status. */
-    release: (lease: Lease, change: JobChange<State> = {}) =>
-      write(db, lease, change, ', owner = NULL, lease_until = NULL, heartbeat_at = NULL'),
+    release: (lease: Lease, change: JobChange<State> = {}) => write(db, lease, change, true),
 
     /**
      * Frees the jobs that `owner` held in an earlier life. Only for an owner that cannot live twice, such as

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+import { availableParallelism, totalmem } from 'node:os'
+import { parseConfig } from '@open-nemo/runtime'
+import { z } from 'zod'
+
+const schema = z.object({
+  /** Most memory of a training run in MiB; 80 % of the machine's (or the container's) unless given, 0 for no limit. */
+  NEMO_TRAINER_MEMORY_MB: z.coerce.number().int().min(0).optional(),
+  /** Threads of a training run; all cores unless given. It runs at low priority either way. */
+  NEMO_TRAINER_THREADS: z.coerce.number().int().min(1).max(1024).optional(),
+  /** Seconds between checkpoints: the most work that a crash costs. */
+  NEMO_TRAINER_CHECKPOINT_SECONDS: z.coerce.number().min(1).max(3600).default(60),
+  /** Seconds to wait for a tuned model to be served before the job completes with a warning. */
+  NEMO_SERVE_WAIT_SECONDS: z.coerce.number().min(0).max(3600).default(60),
+})
+
+export interface CustomizerConfig {
+  memoryBytes: number
+  threads: number
+  checkpointSeconds: number
+  serveWaitMs: number
+}
+
+const SHARE_OF_MEMORY = 0.8
+
+/** The customizer's settings from the environment. Throws ConfigError naming the variable at fault. */
+export function readConfig(env: Record<string, string | undefined>): CustomizerConfig {
+  const given = parseConfig(schema, env)
+  const limit = given.NEMO_TRAINER_MEMORY_MB
+  return {
+    memoryBytes: limit === undefined ? Math.round(availableMemory() * SHARE_OF_MEMORY) : limit * 2 ** 20,
+    threads: given.NEMO_TRAINER_THREADS ?? availableParallelism(),
+    checkpointSeconds: given.NEMO_TRAINER_CHECKPOINT_SECONDS,
+    serveWaitMs: given.NEMO_SERVE_WAIT_SECONDS * 1000,
+  }
+}
+
+function availableMemory(): number {
+  const constrained = process.constrainedMemory()
+  return constrained > 0 ? Math.min(constrained, totalmem()) : totalmem()
+}

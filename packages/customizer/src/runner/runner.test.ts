@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict'
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { after, afterEach, before, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Database, openMemoryDatabase } from '@open-nemo/runtime'
+import { newRepo } from '../testing/fake-platform.ts'
+import { type Body, type Harness, jsonl, ROWS, startHarness } from '../testing/harness.ts'
+
+let db: Database
+let harness: Harness
+before(async () => {
+  db = await openMemoryDatabase()
+})
+afterEach(async () => {
+  await harness.close()
+  await db.exec('DELETE FROM customizer.jobs')
+})
+after(() => db.close())
+
+const messages = (job: Body): string[] => job.status_details.status_logs.map((l: Body) => l.message)
+const lastLog = (job: Body) => job.status_details.status_logs.at(-1)
+
+test('a job goes from its data to a served model, and tells so in the documented order', async () => {
+  harness = await startHarness(db)
+  const id = await harness.createJob({ output_model: 'demo/tuned@v1', description: 'mine' })
+  const job = await harness.waitFor(id, 'completed')
+  assert.deepEqual(messages(job), [
+    'created',
+    'PVCCreated',
+    'EntityHandler_0_Created',
+    'EntityHandler_0_Pending',
+    'EntityHandler_0_Running',
+    'EntityHandler_0_Completed',
+    'TrainingJobCreated',
+    'TrainingJobPending',
+    'TrainingJobRunning',
+    'TrainingJobCompleted',
+    'EntityHandler_1_Created',
+    'EntityHandler_1_Pending',
+    'EntityHandler_1_Running',
+    'EntityHandler_1_Completed',
+  ])
+  const { body: status } = await harness.call('GET', `/v1/customization/jobs/${id}/status`)
+  assert.equal(status.status, 'completed')
+  assert.deepEqual(
+    [status.steps_completed, status.epochs_completed, status.percentage_done, status.steps_per_epoch],
+    [8, 2, 100, 4],
+  )
+  assert.deepEqual([status.best_epoch, status.train_loss, status.val_loss], [2, 0.5, 0.6])
+  assert.deepEqual(status.metrics.keys, ['train_loss', 'val_loss'])
+  assert.deepEqual(
+    status.metrics.metrics.train_loss.map((m: Body) => m.step),
+    [1, 3, 5, 7],
+  )
+  assert.deepEqual(
+    status.metrics.metrics.val_loss.map((m: Body) => m.step),
+    [3, 7],
+  )
+  assert.match(status.metrics.metrics.val_loss[0].timestamp, /^\d{4}-.*T[\d:.]+$/)
+  assert.equal(job.warnings, null)
+
+  const repo = harness.platform.repos.get('model/demo/tuned')
+  assert.deepEqual(Object.keys(repo?.files ?? {}).sort(), [
+    'adapter_config.json',
+    'adapter_model.safetensors',
+    'training_origin.json',
+  ])
+  assert.equal(repo?.tags.v1, repo?.commits[0]?.id)
+  const entity = harness.platform.entities.get('models/demo/tuned@v1') as Body
+  assert.equal(entity.base_model, 'smollm2/smollm2-135m-instruct')
+  assert.equal(entity.artifact.files_url, 'hf://demo/tuned@v1')
+  assert.equal(entity.artifact.status, 'upload_completed')
+  assert.equal(entity.peft.finetuning_type, 'lora')
+  assert.equal(entity.custom_fields.base_model_sha256, 'abc')
+  assert.equal(entity.spec.context_size, 8192)
+
+  const { body: logs } = await harness.call('GET', `/v1/customization/jobs/${id}/container-logs`)
+  assert.match(logs.entries['training-job'].logs.trainer, /fake trainer/)
+  assert.equal(logs.error, null)
+  assert.ok(!(await readdir(join(harness.dataDir, 'jobs', id))).includes('data'))
+})
+
+test('bad data fails the job before training, naming file and line', async () => {
+  harness = await startHarness(db)
+  const rows = `${jsonl(ROWS.slice(0, 2))}{"prompt": "q"}\n`
+  harness.platform.repos.set('dataset/demo/bad', newRepo({ 'training/b.jsonl': rows }))
+  const job = await harness.waitFor(await harness.createJob({ dataset: 'demo/bad' }), 'failed')
+  assert.equal(lastLog(job).message, 'EntityHandler_0_Failed')
+  assert.match(lastLog(job).detail, /training\/b\.jsonl, line 3: the row has no field "completion"/)
+})
+
+test('what the trainer says of its failure reaches the user', async () => {
+  harness = await startHarness(db, { env: { FAKE_FAIL: 'the model cannot be tuned' } })
+  const job = await harness.waitFor(await harness.createJob(), 'failed')
+  assert.deepEqual(lastLog(job).message, 'TrainingJobFailed')
+  assert.equal(lastLog(job).detail, 'the model cannot be tuned')
+  const { body: logs } = await harness.call('GET', `/v1/customization/jobs/${job.id}/container-logs`)
+  assert.equal(logs.error.stack_trace, 'traceback')
+})
+
+test('a trainer that ends without a word fails the job with its code', async () => {
+  harness = await startHarness(db, { env: { FAKE_EXIT: '9' } })
+  const job = await harness.waitFor(await harness.createJob(), 'failed')
+  assert.match(lastLog(job).detail, /exit code 9/)
+})
+
+test('a running job is cancelled within five seconds, even with a stubborn trainer', async () => {
+  harness = await startHarness(db, { env: { FAKE_STEP_MS: '200', FAKE_STUBBORN: '1' } })
+  const id = await harness.createJob({ output_model: 'demo/cancelled' })
+  await harness.waitFor(id, 'running')
+  const before = Date.now()
+  const { body, status } = await harness.call('POST', `/v1/customizations/${id}/cancel`)
+  assert.deepEqual([status, body.status], [200, 'cancelling'])
+  const job = await harness.waitFor(id, 'cancelled')
+  assert.ok(Date.now() - before < 5000)
+  assert.deepEqual(messages(job).slice(-2), ['cancelling', 'cancelled'])
+  const again = await harness.call('POST', `/v1/customization/jobs/${id}/cancel`)
+  assert.deepEqual([again.status, again.body.status], [200, 'cancelled'])
+})
+
+test('a second job waits, saying so, and can be cancelled while it does', async () => {
+  harness = await startHarness(db, { env: { FAKE_STEP_MS: '100' } })
+  const first = await harness.createJob({ output_model: 'demo/one' })
+  await harness.waitFor(first, 'running')
+  const second = await harness.createJob({ output_model: 'demo/two' })
+  const waiting = await harness.waitFor(second, 'pending')
+  assert.equal(lastLog(waiting).message, 'NotEnoughResources')
+  assert.match(lastLog(waiting).detail, new RegExp(first))
+  const { body } = await harness.call('POST', `/v1/customization/jobs/${second}/cancel`)
+  assert.equal(body.status, 'cancelled')
+  assert.equal((await harness.waitFor(first, 'completed')).status, 'completed')
+  const done = await harness.call('POST', `/v1/customization/jobs/${first}/cancel`)
+  assert.deepEqual([done.status, done.body.code], [409, 'JOB_NOT_ACTIVE'])
+})
+
+test('a stop of the platform puts the job back, and the next start goes on from the checkpoint', async () => {
+  harness = await startHarness(db, { env: { FAKE_STEP_MS: '60' } })
+  const id = await harness.createJob({ output_model: 'demo/resumed' })
+  await harness.waitFor(id, 'running')
+  await sleep(250)
+  await harness.restart()
+  const job = await harness.waitFor(id, 'completed')
+  assert.match(
+    job.status_details.status_logs.findLast((l: Body) => l.message === 'TrainingJobRunning').detail,
+    /going on from step \d/,
+  )
+  const steps = job.status_details.metrics.metrics.train_loss.map((m: Body) => m.step)
+  assert.deepEqual(steps, [1, 3, 5, 7])
+})
+
+test('an outage of the data store is waited out, and the ending is not done twice', async () => {
+  harness = await startHarness(db, { env: { FAKE_STEP_MS: '20' } })
+  const id = await harness.createJob({ output_model: 'demo/outage@v2' })
+  await harness.waitFor(id, 'running')
+  harness.platform.outage = 503
+  await sleep(600)
+  harness.platform.outage = undefined
+  await harness.waitFor(id, 'completed')
+  const repo = harness.platform.repos.get('model/demo/outage')
+  assert.equal(repo?.commits.length, 2)
+})
+
+test('a model that is not served in time is a warning', async () => {
+  harness = await startHarness(db)
+  harness.platform.isServing = false
+  const id = await harness.createJob({ output_model: 'demo/unserved' })
+  const job = await harness.waitFor(id, 'completed')
+  assert.match(job.warnings[0].message, /demo\/unserved@cust-\w+ is stored, but not served yet/)
+})
+
+test('the trainer is told what the job says, and warm-up only when it was asked for', async () => {
+  harness = await startHarness(db, { env: { FAKE_STEP_MS: '50' } })
+  const id = await harness.createJob()
+  await harness.waitFor(id, 'running')
+  const spec = JSON.parse(await readFile(join(harness.dataDir, 'jobs', id, 'job.json'), 'utf8'))
+  assert.equal('warmup_steps' in spec.hyperparameters, false)
+  assert.equal(spec.hyperparameters.batch_size, 2)
+  assert.equal(spec.seed, 42)
+  assert.equal(spec.model_dir, '/models/checkpoint')
+  assert.match(spec.training_files[0], /data\/training\/a\.jsonl$/)
+  const job = await harness.waitFor(id, 'completed')
+  assert.equal(job.hyperparameters.warmup_steps, 200)
+  assert.equal(job.output_model, null)
+  assert.ok(harness.platform.repos.has(`model/default/${id}`))
+})

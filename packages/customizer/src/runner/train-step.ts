@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { ServiceContext } from '@open-nemo/runtime'
+import type { Execution, Executor, Outcome } from '@open-nemo/runtime/executors/index.ts'
+import type { CustomizerConfig } from '../config.ts'
+import { applyEvent } from '../jobs/progress.ts'
+import type { JobPayload, JobState } from '../jobs/types.ts'
+import { type Launcher, withPercent } from './launcher.ts'
+import { JobFailure, type Run, Stopped, throwIfStopped } from './run.ts'
+
+export interface TrainContext {
+  catalogue: ServiceContext['catalogue']
+  executor: Executor
+  launcher: Launcher
+  config: CustomizerConfig
+}
+
+const CANCEL_GRACE_MS = 2500
+const SHUTDOWN_GRACE_MS = 6000
+const LOG_TAIL_BYTES = 4096
+const GIB = 2 ** 30
+
+/**
+ * Trains: goes on with a trainer that a crash of the platform left running, or starts one, which goes on from the
+ * last checkpoint in the work folder. A run that is stopped ends its trainer, except when another worker has it now.
+ */
+export async function trainStep(ctx: TrainContext, run: Run): Promise<void> {
+  const ref = { id: run.id, workdir: run.workdir, limits: { memoryBytes: ctx.config.memoryBytes } }
+  await run.tell('TrainingJobCreated', undefined, true)
+  let execution = await ctx.executor.attach(ref)
+  let isOwn = false
+  for (;;) {
+    if (!execution) {
+      execution = await startTrainer(ctx, run)
+      isOwn = true
+    }
+    await followOrStop(execution, run)
+    const outcome = await execution.outcome()
+    if (run.state.trainer?.kind === 'completed') break
+    // What an earlier life of the platform left unfinished is started again.
+    if (isOwn || outcome.kind === 'memory' || run.state.trainer) {
+      const tail = await ctx.executor.log(ref, LOG_TAIL_BYTES)
+      throw failureOf(outcome, run.state, tail)
+    }
+    execution = undefined
+  }
+  await run.tell('TrainingJobCompleted', `${run.state.steps_completed} steps`)
+}
+
+async function startTrainer(ctx: TrainContext, run: Run): Promise<Execution> {
+  await run.tell('TrainingJobPending', 'waiting for the trainer')
+  const tell = (message: string) => void run.tell('TrainingJobPending', message)
+  const { command, env } = await run.race(ctx.launcher.prepare(tell))
+  const model = ctx.catalogue.resolve(baseName(run.payload.config_snapshot.base_model))
+  if (!model) {
+    throw new JobFailure(
+      `the model ${run.payload.config_snapshot.base_model} is not in the catalogue any more`,
+    )
+  }
+  const progress = (event: { message: string; fraction?: number }) => tell(withPercent(event))
+  const checkpoint = await run.race(ctx.catalogue.ensureCheckpoint(model, progress))
+  const template =
+    run.payload.chat_prompt_template ?? (model.templateFile ? ctx.catalogue.template(model) : null)
+  await mkdir(run.workdir, { recursive: true })
+  if (template !== null) await writeFile(join(run.workdir, 'chat_template.jinja'), template)
+  const spec = jobFile({ run, modelDir: checkpoint.dir, model: model.id, template, config: ctx.config })
+  await writeFile(join(run.workdir, 'job.json'), JSON.stringify(spec, null, 2))
+  await run.update((state) => ({ ...state, weights_sha256: checkpoint.sha256 }))
+  throwIfStopped(run.signal)
+  await run.tell('TrainingJobPending', 'starting the trainer and loading the model')
+  return await ctx.executor.start({
+    id: run.id,
+    workdir: run.workdir,
+    command: [...command, run.workdir],
+    env,
+    limits: { memoryBytes: ctx.config.memoryBytes },
+  })
+}
+
+/** Takes in what the trainer tells until it has ended; when the run is stopped first, ends the trainer. */
+async function followOrStop(execution: Execution, run: Run): Promise<void> {
+  for await (const batch of execution.events(run.state.event_offset, run.signal)) {
+    const hasStarted = batch.some((event) => event.value.event === 'started')
+    const take = (state: JobState) =>
+      batch.reduce((now, { value, offset }) => applyEvent(now, value, offset), state)
+    await run.update(take, hasStarted ? 'running' : undefined)
+    if (hasStarted) await run.tell('TrainingJobRunning', startedDetail(batch.map((event) => event.value)))
+    if (run.signal.aborted) break
+  }
+  if (!run.signal.aborted) return
+  if (run.signal.reason !== 'lost') {
+    await execution.stop(run.signal.reason === 'cancel' ? CANCEL_GRACE_MS : SHUTDOWN_GRACE_MS)
+  }
+  throw new Stopped(run.signal.reason)
+}
+
+function startedDetail(events: Record<string, unknown>[]): string {
+  const started = events.findLast((event) => event.event === 'started') ?? {}
+  const resumed = Number(started.resumed_from_step ?? 0)
+  const steps = `${started.steps_total} steps on ${started.train_rows} rows`
+  return resumed > 0 ? `${steps}, going on from step ${resumed}` : steps
+}
+
+/** What the trainer is told; see trainer/src/nemo_trainer/job.py. */
+export function jobFile(args: {
+  run: { id: string; workdir: string; payload: JobPayload; state: JobState }
+  modelDir: string
+  model: string
+  template: string | null
+  config: CustomizerConfig
+}): Record<string, unknown> {
+  const { run, config } = args
+  const { hyperparameters, config_snapshot, has_warmup } = run.payload
+  const { warmup_steps, seed, ...rest } = hyperparameters
+  return {
+    job_id: run.id,
+    model_dir: args.modelDir,
+    base_model: args.model,
+    chat_template_file: args.template === null ? null : join(run.workdir, 'chat_template.jinja'),
+    training_files: run.state.data?.training ?? [],
+    validation_files: run.state.data?.validation ?? [],
+    prompt_template: config_snapshot.prompt_template,
+    max_seq_length: config_snapshot.max_seq_length,
+    seed,
+    hyperparameters: {
+      ...rest,
+      ...(has_warmup ? { warmup_steps } : {}),
+      micro_batch_size: config_snapshot.training_option.micro_batch_size ?? null,
+    },
+    checkpoint_interval_s: config.checkpointSeconds,
+    threads: config.threads,
+  }
+}
+
+/** Why the training did not complete, for the job's user. */
+export function failureOf(outcome: Outcome, state: JobState, logTail: string): JobFailure {
+  const detail = logTail.trim() || null
+  if (outcome.kind === 'memory') {
+    return new JobFailure(
+      `training was ended because it used ${gib(outcome.usedBytes)} of memory, and may use ` +
+        `${gib(outcome.limitBytes)}: use a config with a shorter max_seq_length or a smaller micro_batch_size, ` +
+        'or raise NEMO_TRAINER_MEMORY_MB',
+    )
+  }
+  if (state.trainer?.kind === 'failed') return new JobFailure(state.trainer.message, state.trainer.detail)
+  if (outcome.kind === 'lost' || outcome.code === 137) {
+    return new JobFailure(
+      'the trainer was killed from outside, most often because the machine ran out of memory',
+      detail,
+    )
+  }
+  return new JobFailure(`the trainer ended with exit code ${outcome.code} and no reason`, detail)
+}
+
+const gib = (bytes: number) => `${(bytes / GIB).toFixed(1)} GiB`
+
+function baseName(model: string): string {
+  return model.split('@')[0] ?? model
+}

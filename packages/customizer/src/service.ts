@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+import { randomUUID } from 'node:crypto'
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { createEntityStoreClient } from '@open-nemo/contract/entity-store/client.ts'
+import { createApp, migrate, type RunningService, type ServiceContext } from '@open-nemo/runtime'
+import type { Executor } from '@open-nemo/runtime/executors/index.ts'
+import { createJobStore } from '@open-nemo/runtime/jobs/index.ts'
+import { readConfig } from './config.ts'
+import { registerConfigs } from './entities/configs.ts'
+import { seedCatalogue } from './entities/seeds.ts'
+import { registerTargets } from './entities/targets.ts'
+import { activeJobOf } from './jobs/list.ts'
+import { registerJobs } from './jobs/routes.ts'
+import type { JobPayload, JobState } from './jobs/types.ts'
+import { migrations, SCHEMA } from './migrations.ts'
+import type { Launcher } from './runner/launcher.ts'
+import { createRunner } from './runner/runner.ts'
+
+/** Starts the service with what trains (`launcher`) and where it runs (`executor`). */
+export async function startCustomizer(
+  ctx: ServiceContext,
+  on: { launcher: Launcher; executor: Executor },
+): Promise<RunningService> {
+  const config = readConfig(ctx.env)
+  const { db, catalogue, log } = ctx
+  await migrate(db, SCHEMA, migrations)
+  await seedCatalogue(db, catalogue)
+  const jobs = createJobStore<JobPayload, JobState>(db, SCHEMA)
+  const sources = {
+    entities: createEntityStoreClient({ baseUrl: ctx.urls['entity-store'], fetch: ctx.fetch }),
+    fetch: ctx.fetch,
+    dataStoreUrl: ctx.urls['data-store'],
+  }
+  const dir = join(ctx.dataDir, 'jobs')
+  await mkdir(dir, { recursive: true })
+  const runner = createRunner({
+    ...sources,
+    ...on,
+    catalogue,
+    config,
+    inferenceUrl: ctx.urls.inference,
+    serveWaitMs: config.serveWaitMs,
+    jobs,
+    owner: await ownerOf(ctx.dataDir),
+    dir,
+    log,
+  })
+  const ready = async () => {
+    await db.query('SELECT 1')
+    return true
+  }
+  const app = createApp({ name: ctx.name, title: 'Customizer', log, metrics: ctx.metrics, ready })
+  const entities = { app, db, catalogue, activeJobOf: (target: string) => activeJobOf(jobs, target) }
+  registerTargets(entities)
+  registerConfigs(entities)
+  registerJobs({ app, runner, ctx: { ...sources, db, jobs, catalogue } })
+  return { app, ready, stop: () => runner.stop() }
+}
+
+/** A name that stays with the data folder: whoever has the folder may take up what its last user held. */
+async function ownerOf(dataDir: string): Promise<string> {
+  const path = join(dataDir, 'owner')
+  const known = await readFile(path, 'utf8').catch(() => '')
+  if (known) return known
+  const owner = randomUUID()
+  await writeFile(`${path}.tmp`, owner)
+  await rename(`${path}.tmp`, path)
+  return owner
+}
