@@ -12,7 +12,7 @@ const SETTINGS = [
   'core.quotePath=false',
   'gc.auto=0',
   'maintenance.auto=false',
-  'fastimport.unpackLimit=1',
+  'fastimport.unpackLimit=0',
   'safe.directory=*',
   'protocol.allow=never',
 ]
