@@ -82,7 +82,7 @@ with Step("poll until it is completed, the loss falling"):
         assert time.monotonic() < deadline, status
         time.sleep(2)
     assert (status.status, status.epochs_completed, status.steps_completed) == ("completed", 2, 8), status
-    values = [one.value for one in status.metrics.metrics["val_loss"]]
+    values = [one.value for one in status.metrics.metrics.val_loss]
     assert len(values) == 2 and values[1] < values[0], values
     assert status.train_loss and status.percentage_done == 100, status
 with Step("the adapter is in the Data Store and the model in the Entity Store"):
