@@ -275,8 +275,17 @@ class LongLine {
     }
   }
 
-  /** One escape (or a surrogate pair of two) after its backslash. */
+  /** One escape after its backslash; a surrogate pair of two, since half of one is no character. */
   async #escape(): Promise<string> {
+    const first = await this.#oneEscape()
+    if (!/[\ud800-\udbff]/.test(first)) return first
+    if ((await this.#byte()) !== BACKSLASH) throw this.#error('half of a surrogate pair')
+    const pair = first + (await this.#oneEscape())
+    if (!pair.isWellFormed()) throw this.#error('half of a surrogate pair')
+    return pair
+  }
+
+  async #oneEscape(): Promise<string> {
     let source = `\\${String.fromCharCode(await this.#byte())}`
     if (source === '\\u') for (let i = 0; i < 4; i++) source += String.fromCharCode(await this.#byte())
     try {

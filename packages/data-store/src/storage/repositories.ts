@@ -31,7 +31,7 @@ const CREATING = 'CREATING'
 /** LFS objects that no commit came to name within this time are removed. */
 const PENDING_MS = 24 * 3600_000
 /** So many packs, and the repository is repacked. */
-const MAX_PACKS = 50
+const MAX_PACKS = 30
 
 /**
  * All repositories below one folder: `repos/<id>` bare git repositories with their LFS objects, `tmp/` uploads
