@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { loadCatalogue } from '@open-nemo/runtime/catalogue/index.ts'
 import { ensureTrainerEnvironment, runCommand } from '@open-nemo/runtime/python/index.ts'
-import { fetchCorpus, questions, readConversations, split, toJsonl } from '../packages/cli/src/demo/corpus.ts'
+import { fetchCorpus, questions, split, toJsonl } from '../packages/cli/src/demo/corpus.ts'
 import { type Bench, CACHE, ROOT, withFolder } from './lib.ts'
 
 const ROWS = 96
@@ -23,7 +23,7 @@ export const bench: Bench = {
       const work = join(dir, 'job')
       await mkdir(work)
       const rows = join(dir, 'rows.jsonl')
-      const pairs = questions(readConversations(await fetchCorpus(CACHE, process.env)))
+      const pairs = questions(await fetchCorpus(CACHE, process.env))
       await writeFile(rows, toJsonl(split(pairs, { training: ROWS, validation: 0, heldOut: 0 }).training))
       const template = join(dir, 'chat.jinja')
       await writeFile(template, await catalogue.template(model))

@@ -5,13 +5,16 @@ import { join } from 'node:path'
 import { ensureCached } from '@open-nemo/runtime/cache/index.ts'
 import { findPip, installError, PythonError, runCommand } from '@open-nemo/runtime/python/index.ts'
 
-/** The data of the demo: real questions and answers (BSD licence), from a package of the Python registry. */
+/** The data of the demo: what people say to a chat bot, by topic (BSD licence), from a package of PyPI. */
 const PACKAGE = 'chatterbot-corpus'
 const VERSION = '1.3.3'
-const FILE = 'chatterbot_corpus/data/english/trivia.yml'
-const SHA256 = '3a9de77e6d82803d1ea3eba48cf6543c884908f4c4f50501fed69f88112994dc'
+const FOLDER = 'chatterbot_corpus/data/english'
+/** The topics that hold enough different messages. */
+export const TOPICS = ['ai', 'coding', 'psychology', 'trivia'] as const
+/** Of the topics' files, one behind the other. */
+const SHA256 = 'aaf67c6f40cedc784d6aa0c6ae8a1b13fec404f3acbb52a3d5be5ae8dd24e5f3'
 
-export const CORPUS_SOURCE = `${PACKAGE} ${VERSION} from PyPI, ${FILE.split('/').at(-1)}`
+export const CORPUS_SOURCE = `${PACKAGE} ${VERSION} from PyPI`
 
 export interface Pair {
   question: string
@@ -24,11 +27,11 @@ export interface Split {
   heldOut: Pair[]
 }
 
-/** The text of the trivia file, fetched into the cache on first use and checked by its sha256. */
+/** The text of each topic's file, fetched into the cache on first use and checked by sha256. */
 export async function fetchCorpus(
   cacheDir: string,
   env: Record<string, string | undefined>,
-): Promise<string> {
+): Promise<Map<string, string>> {
   const dir = await ensureCached(cacheDir, `datasets/${PACKAGE}-${VERSION}`, {
     needBytes: 20e6,
     build: async (tmp) => {
@@ -42,18 +45,29 @@ export async function fetchCorpus(
         throw installError(`the demo's data (${PACKAGE})`, cause)
       }
       const [wheel = ''] = await readdir(wheels)
-      const unzip = 'import sys, zipfile; zipfile.ZipFile(sys.argv[1]).extract(sys.argv[2], sys.argv[3])'
-      await runCommand(pip, ['-c', unzip, join(wheels, wheel), FILE, wheels], { env })
-      const sum = createHash('sha256')
-        .update(await readFile(join(wheels, FILE)))
-        .digest('hex')
+      await runCommand(pip, ['-c', UNZIP, join(wheels, wheel), wheels, ...TOPICS.map(fileOf)], { env })
+      const hash = createHash('sha256')
+      for (const topic of TOPICS) {
+        const path = join(wheels, fileOf(topic))
+        hash.update(await readFile(path))
+        await rename(path, join(tmp, `${topic}.yml`))
+      }
+      const sum = hash.digest('hex')
       if (sum !== SHA256)
-        throw new PythonError(`${PACKAGE} ${VERSION} holds another ${FILE} (sha256 ${sum}, not ${SHA256})`)
-      await rename(join(wheels, FILE), join(tmp, 'trivia.yml'))
+        throw new PythonError(`${PACKAGE} ${VERSION} holds other data (sha256 ${sum}, not ${SHA256})`)
       await rm(wheels, { recursive: true })
     },
   })
-  return readFile(join(dir, 'trivia.yml'), 'utf8')
+  const texts = TOPICS.map(async (topic) => {
+    return [topic, await readFile(join(dir, `${topic}.yml`), 'utf8')] as const
+  })
+  return new Map(await Promise.all(texts))
+}
+
+const UNZIP = 'import sys, zipfile; zipfile.ZipFile(sys.argv[1]).extractall(sys.argv[2], sys.argv[3:])'
+
+function fileOf(topic: string): string {
+  return `${FOLDER}/${topic}.yml`
 }
 
 /**
@@ -88,42 +102,52 @@ function scalar(text: string): string {
   return quoted
 }
 
-const MAX_ANSWER_WORDS = 6
+/** The instruction is in the question, so that the base model is told as much as the tuned one. */
+function topicQuestion(message: string): string {
+  const [last, ...others] = TOPICS.toReversed()
+  return `What is the topic of this message: ${others.reverse().join(', ')} or ${last}?\n\n${message}`
+}
 
-/** Questions with one short answer; the first of those that ask the same. */
-export function questions(conversations: string[][]): Pair[] {
+/** One question a message: which topic it belongs to. Messages that differ in case or punctuation count once. */
+export function questions(texts: Map<string, string>): Pair[] {
   const pairs = new Map<string, Pair>()
-  for (const [question = '', answer = '', ...more] of conversations) {
-    const key = question.toLowerCase().replaceAll(/\W+/g, ' ').trim()
-    const short = answer !== '' && answer.split(/\s+/).length <= MAX_ANSWER_WORDS
-    if (question.endsWith('?') && short && more.length === 0 && !pairs.has(key))
-      pairs.set(key, { question, answer })
+  for (const [topic, text] of texts) {
+    for (const [message = ''] of readConversations(text)) {
+      const key = message.toLowerCase().replaceAll(/\W+/g, ' ').trim()
+      if (key !== '' && !pairs.has(key)) pairs.set(key, { question: topicQuestion(message), answer: topic })
+    }
   }
   return [...pairs.values()]
 }
 
 /**
- * Splits by the hash of the question, so that every machine gets the same parts in the same order. No question
- * is in two parts. Throws when there are too few.
+ * Splits by the hash of the question, so that every machine gets the same parts in the same order, with as many
+ * of each answer in every part. No question is in two parts. Throws when there are too few.
  */
 export function split(
   pairs: Pair[],
   sizes: { training: number; validation: number; heldOut: number },
 ): Split {
+  const parts: Split = { training: [], validation: [], heldOut: [] }
+  const groups = Map.groupBy(byHash(pairs), (pair) => pair.answer)
+  for (const [answer, group] of groups) {
+    for (const name of ['heldOut', 'validation', 'training'] as const) {
+      const count = Math.ceil(sizes[name] / groups.size)
+      const taken = group.splice(0, count)
+      if (taken.length < count) throw new Error(`the corpus has too few questions whose answer is ${answer}`)
+      parts[name].push(...taken)
+    }
+  }
+  const sized = (name: keyof Split) => byHash(parts[name]).slice(0, sizes[name])
+  return { training: sized('training'), validation: sized('validation'), heldOut: sized('heldOut') }
+}
+
+function byHash(pairs: Pair[]): Pair[] {
   const hash = (pair: Pair) => createHash('sha256').update(pair.question).digest('hex')
-  const ordered = pairs
+  return pairs
     .map((pair) => ({ pair, key: hash(pair) }))
     .sort((a, b) => (a.key < b.key ? -1 : 1))
     .map(({ pair }) => pair)
-  const { training, validation, heldOut } = sizes
-  const need = training + validation + heldOut
-  if (ordered.length < need)
-    throw new Error(`the corpus has ${ordered.length} questions, the demo needs ${need}`)
-  return {
-    heldOut: ordered.slice(0, heldOut),
-    validation: ordered.slice(heldOut, heldOut + validation),
-    training: ordered.slice(heldOut + validation, need),
-  }
 }
 
 /** Rows of a chat dataset as the customizer reads them. */

@@ -35,19 +35,30 @@ describe('the corpus', () => {
     assert.equal(read.length, 6)
   })
 
-  it('keeps questions with one short answer, each once', () => {
-    const kept = questions(readConversations(YAML)).map((pair) => pair.answer)
-    assert.deepEqual(kept, ["It's Ada", 'A gyroscope.', "Reese's Pieces"])
+  it('asks for the topic of each message, each once', () => {
+    const yaml = (...said: string[]) =>
+      `conversations:\n${said.map((each) => `- - ${each}\n  - ok\n`).join('')}`
+    const texts = new Map([
+      ['ai', yaml('are you sentient?', 'Are you SENTIENT', 'can you mate')],
+      ['coding', yaml('bubble sort')],
+    ])
+    const pairs = questions(texts)
+    assert.deepEqual(
+      pairs.map((pair) => pair.answer),
+      ['ai', 'ai', 'coding'],
+    )
+    assert.match(pairs[0]?.question ?? '', /ai, coding, psychology or trivia\?\n\nare you sentient\?$/)
   })
 
-  it('splits into disjoint parts that do not depend on the order of the file', () => {
-    const pairs = Array.from({ length: 30 }, (_, i) => ({ question: `q${i}?`, answer: `a${i}` }))
+  it('splits into disjoint, balanced parts that do not depend on the order of the file', () => {
+    const pairs = Array.from({ length: 30 }, (_, i) => ({ question: `q${i}?`, answer: i % 2 ? 'a' : 'b' }))
     const sizes = { training: 20, validation: 4, heldOut: 6 }
     const parts = split(pairs, sizes)
     assert.deepEqual(split(pairs.toReversed(), sizes), parts)
     const all = [...parts.training, ...parts.validation, ...parts.heldOut].map((p) => p.question)
     assert.equal(new Set(all).size, 30)
-    assert.throws(() => split(pairs.slice(1), sizes), /29 questions/)
+    assert.equal(parts.heldOut.filter((pair) => pair.answer === 'a').length, 3)
+    assert.throws(() => split(pairs.slice(1), sizes), /too few questions whose answer is b/)
   })
 
   it('writes chat rows', () => {

@@ -5,15 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Config, FlatStatus, Job } from '@open-nemo/contract/customization/schemas.ts'
 import { readLock } from '@open-nemo/runtime'
 import { homePaths, type PlatformConfig } from '../platform/config.ts'
-import {
-  CORPUS_SOURCE,
-  fetchCorpus,
-  questions,
-  readConversations,
-  type Split,
-  split,
-  toJsonl,
-} from './corpus.ts'
+import { CORPUS_SOURCE, fetchCorpus, questions, type Split, split, TOPICS, toJsonl } from './corpus.ts'
 import {
   ask,
   type Clients,
@@ -36,7 +28,7 @@ export interface FlywheelOptions {
 }
 
 const NAMESPACE = 'demo'
-const DATASET = 'trivia'
+const DATASET = 'topics'
 /** Each training row is seen once: 144 row passes. */
 const SIZES = { training: 144, validation: 16, heldOut: 40 }
 const HYPERPARAMETERS = {
@@ -57,8 +49,8 @@ const SERVED_WITHIN_MS = 60_000
 const SHOWN_ANSWERS = 8
 
 /**
- * `nemoctl demo flywheel`: uploads real questions and answers, tunes the first model that can be tuned, and compares it
- * with its base on questions that neither training nor validation has seen. Returns the exit code: 0 when the tuned
+ * `nemoctl demo flywheel`: uploads real messages with their topics, tunes the first model that can be tuned, and compares
+ * it with its base on messages that neither training nor validation has seen. Returns the exit code: 0 when the tuned
  * model is better, 1 when it is not, 3 when no platform runs. Throws DemoError, UpstreamError.
  */
 export async function flywheel(config: PlatformConfig, options: FlywheelOptions): Promise<number> {
@@ -87,7 +79,7 @@ export async function flywheel(config: PlatformConfig, options: FlywheelOptions)
 
   const comparison = compare(answers)
   console.log(`\n${answersTable(answers.slice(0, SHOWN_ANSWERS), process.stdout.columns ?? 110)}\n`)
-  console.log(`${SIZES.heldOut} held-out questions, temperature 0, scored against the references:\n`)
+  console.log(`${SIZES.heldOut} held-out messages, temperature 0, scored against the references:\n`)
   console.log(`${scoreTable(comparison)}\n`)
   showLoss(tuned.status)
   if (options.files) await writeFiles(options.out, tuned, answers)
@@ -95,15 +87,15 @@ export async function flywheel(config: PlatformConfig, options: FlywheelOptions)
   const better = isBetter(comparison)
   const verdict = better ? 'The tuned model is better on' : 'The tuned model is NOT better on'
   const total = ((performance.now() - started) / 1000).toFixed(1)
-  console.log(`${verdict} questions it has not seen. Total ${total} s.`)
+  console.log(`${verdict} messages it has not seen. Total ${total} s.`)
   return better ? 0 : 1
 }
 
 async function prepare(config: PlatformConfig): Promise<Split> {
-  const pairs = questions(readConversations(await fetchCorpus(config.cache, process.env)))
+  const pairs = questions(await fetchCorpus(config.cache, process.env))
   const parts = split(pairs, SIZES)
   const { training, validation, heldOut } = SIZES
-  console.log(`1. Data: ${pairs.length} questions with short answers (${CORPUS_SOURCE})`)
+  console.log(`1. Data: ${pairs.length} messages of ${TOPICS.length} topics (${CORPUS_SOURCE})`)
   console.log(`   ${training} to train on, ${validation} to validate, ${heldOut} held out`)
   return parts
 }
@@ -116,7 +108,7 @@ async function upload({ dataStore, entities }: Clients, parts: Split): Promise<v
   await dataStore.commit({
     type: 'dataset',
     id,
-    message: 'questions of the flywheel demo',
+    message: 'messages of the flywheel demo',
     files: [
       { path: 'training/training.jsonl', content: toJsonl(parts.training) },
       { path: 'validation/validation.jsonl', content: toJsonl(parts.validation) },
@@ -128,7 +120,7 @@ async function upload({ dataStore, entities }: Clients, parts: Split): Promise<v
       namespace: NAMESPACE,
       name: DATASET,
       files_url: `hf://datasets/${id}`,
-      description: `Questions with short answers, ${CORPUS_SOURCE}`,
+      description: `What is the topic of a message? ${CORPUS_SOURCE}`,
     })
   }
   console.log(`2. Uploaded and registered as dataset ${id}`)
