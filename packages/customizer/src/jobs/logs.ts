@@ -27,13 +27,22 @@ export function readLogs(job: CustomizationJob, trainerLog: string): JobLogs {
         first_seen: epochSeconds(log.updated_at),
         last_seen: epochSeconds(log.updated_at),
       })),
-      logs: {
-        [part.container]: part.container === 'trainer' && trainerLog ? trainerLog : written.join('\n'),
-      },
+      logs:
+        part.container === 'trainer'
+          ? { status: written.join('\n'), progress: progressLines(job), trainer: trainerLog }
+          : { [part.container]: written.join('\n') },
       status: { phase: logs.at(-1)?.message.slice(part.prefix.length) ?? 'Unknown' },
     }
   }
   return { entries, error: job.state.error ? errorOf(job.state.error) : null }
+}
+
+function progressLines(job: CustomizationJob): string {
+  return Object.entries(job.state.metrics)
+    .flatMap(([key, values]) => values.map((v) => ({ ...v, key })))
+    .sort((a, b) => a.step - b.step)
+    .map((v) => `${v.timestamp} step ${v.step + 1}: ${v.key} ${v.value}`)
+    .join('\n')
 }
 
 function errorOf(error: { message: string; detail: string | null; at: string }) {

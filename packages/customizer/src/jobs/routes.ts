@@ -145,11 +145,11 @@ export function registerJobs({ app, ctx, runner }: JobRoutes): void {
   )
 }
 
-/** Ends a job that nobody works on at once, and asks the worker of another. A job cancelled before stays so. */
+/** Ends a job that nobody works on at once, and asks the worker of another. Throws JOB_NOT_ACTIVE for one that has ended. */
 async function cancelJob(jobs: JobTable, id: string): Promise<CustomizationJob> {
   const now = nowMicros()
   const job = await jobs.update(id, (job) => {
-    if (job.status === 'cancelled' || job.status === 'cancelling') return undefined
+    if (job.status === 'cancelling') return undefined
     if ((FINAL as readonly string[]).includes(job.status)) {
       throw errors.JOB_NOT_ACTIVE({ id, status: job.status })
     }

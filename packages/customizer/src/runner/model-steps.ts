@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createReadStream } from 'node:fs'
-import { readdir } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -35,11 +35,14 @@ export async function adapterStep(ctx: ModelContext, run: Run): Promise<void> {
   const output = outputOf(run)
   await run.tell('EntityHandler_1_Running', `storing the adapter of ${output.full}`)
   const client = createDataStoreClient({ baseUrl: ctx.dataStoreUrl, fetch: ctx.fetch })
-  const commit = await retry(() => commitAdapter(client, run, output), run.signal)
+  const commit = await retry(() => commitAdapter(ctx, { client, run, output }), run.signal)
   await run.update((state) => ({ ...state, commit }))
 }
 
-async function commitAdapter(client: DataStoreClient, run: Run, output: OutputModel): Promise<string> {
+async function commitAdapter(
+  ctx: ModelContext,
+  { client, run, output }: { client: DataStoreClient; run: Run; output: OutputModel },
+): Promise<string> {
   const repo = { type: 'model' as const, id: `${output.namespace}/${output.name}` }
   await client.createRepo({ ...repo, existOk: true })
   const { tags } = await client.listRefs(repo)
@@ -59,7 +62,7 @@ async function commitAdapter(client: DataStoreClient, run: Run, output: OutputMo
       await client.commit({
         ...repo,
         message: `Adapter ${output.version} (${mark})`,
-        files: [...(await adapterFiles(run)), originFile(run)],
+        files: [...(await adapterFiles(ctx, run)), originFile(run)],
         signal: run.signal,
       })
     ).commitOid
@@ -71,7 +74,7 @@ function isOf(commit: { title: string; message: string } | undefined, mark: stri
   return commit !== undefined && `${commit.title}\n${commit.message}`.includes(`(${mark})`)
 }
 
-async function adapterFiles(run: Run): Promise<CommitFile[]> {
+async function adapterFiles(ctx: ModelContext, run: Run): Promise<CommitFile[]> {
   const folder = join(run.workdir, 'output')
   const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => [])
   const paths = entries
@@ -83,8 +86,20 @@ async function adapterFiles(run: Run): Promise<CommitFile[]> {
   }
   return paths.map((path) => ({
     path: relative(folder, path),
-    content: () => Readable.toWeb(createReadStream(path)) as ReadableStream<Uint8Array>,
+    content: () =>
+      relative(folder, path) === 'adapter_config.json'
+        ? adapterConfig(ctx, run, path)
+        : (Readable.toWeb(createReadStream(path)) as ReadableStream<Uint8Array>),
   }))
+}
+
+/** PEFT's file with the sha256 of the base weights, by which a server knows whether the adapter fits its own. */
+async function adapterConfig(ctx: ModelContext, run: Run, path: string): Promise<string> {
+  const config = JSON.parse(await readFile(path, 'utf8'))
+  // A model kept as a folder is served from a file made of it, whose sum is another.
+  const isFile = ctx.catalogue.resolve(run.payload.config_snapshot.base_model)?.kind === 'gguf'
+  if (isFile) config.base_model_sha256 = run.state.weights_sha256
+  return `${JSON.stringify(config, null, 2)}\n`
 }
 
 /** Which weights the adapter belongs to: it is of no use, or worse, on others. */

@@ -67,6 +67,8 @@ test('a job goes from its data to a served model, and tells so in the documented
     'adapter_model.safetensors',
     'training_origin.json',
   ])
+  const adapter = JSON.parse(String(repo?.files['adapter_config.json']))
+  assert.equal(adapter.base_model_sha256, 'abc')
   assert.equal(repo?.tags.v1, repo?.commits[0]?.id)
   const entity = harness.platform.entities.get('models/demo/tuned@v1') as Body
   assert.equal(entity.base_model, 'smollm2/smollm2-135m-instruct')
@@ -78,6 +80,7 @@ test('a job goes from its data to a served model, and tells so in the documented
 
   const { body: logs } = await harness.call('GET', `/v1/customization/jobs/${id}/container-logs`)
   assert.match(logs.entries['training-job'].logs.trainer, /fake trainer/)
+  assert.match(logs.entries['training-job'].logs.progress, /step 8: train_loss 0.5\n.*step 8: val_loss/)
   assert.equal(logs.error, null)
   assert.ok(!(await readdir(join(harness.dataDir, 'jobs', id))).includes('data'))
 })
@@ -117,7 +120,7 @@ test('a running job is cancelled within five seconds, even with a stubborn train
   assert.ok(Date.now() - before < 5000)
   assert.deepEqual(messages(job).slice(-2), ['cancelling', 'cancelled'])
   const again = await harness.call('POST', `/v1/customization/jobs/${id}/cancel`)
-  assert.deepEqual([again.status, again.body.status], [200, 'cancelled'])
+  assert.deepEqual([again.status, again.body.code], [409, 'JOB_NOT_ACTIVE'])
 })
 
 test('a second job waits, saying so, and can be cancelled while it does', async () => {
