@@ -36,7 +36,7 @@ const HYPERPARAMETERS = {
   finetuning_type: 'lora',
   epochs: 1,
   batch_size: 8,
-  learning_rate: 5e-4,
+  learning_rate: 2e-3,
   log_every_n_steps: 1,
   val_check_interval: 0.25,
   seed: 42,

@@ -54,8 +54,8 @@ export function scoreTable({ base, tuned, better, worse }: Comparison): string {
 export function answersTable(rows: Answered[], width: number): string {
   const room = Math.max(60, width) - 6
   const columns = [0.36, 0.18, 0.28, 0.18].map((part) => Math.floor(part * room))
-  const cells = rows.map((row) => [row.question, row.reference, row.base, row.tuned])
-  return table([['question', 'reference', 'base', 'tuned'], ...cells], columns)
+  const cells = rows.map((row) => [lastLine(row.question), row.reference, row.base, row.tuned])
+  return table([['message', 'reference', 'base', 'tuned'], ...cells], columns)
 }
 
 function table(rows: string[][], widths: number[]): string {
@@ -66,6 +66,11 @@ function table(rows: string[][], widths: number[]): string {
       .trimEnd()
   const [head = [], ...body] = rows
   return [line(head), widths.map((w) => '─'.repeat(w)).join('  '), ...body.map(line)].join('\n')
+}
+
+/** The message itself; what stands above it is the same in every row. */
+function lastLine(text: string): string {
+  return text.split('\n').at(-1) ?? ''
 }
 
 function fit(text: string, width: number): string {
