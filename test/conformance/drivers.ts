@@ -24,6 +24,8 @@ export interface Driver {
   name: string
   file: string
   environment: EnvironmentName
+  /** Variables of the platform that it needs. */
+  settings?: Record<string, string>
 }
 
 export const drivers: Driver[] = [
@@ -33,6 +35,12 @@ export const drivers: Driver[] = [
   { name: 'data store, huggingface_hub 2.4.0', file: 'data_store.py', environment: 'hub-2.4.0' },
   { name: 'inference, SDK 1.5.0 and openai', file: 'inference.py', environment: 'sdk-1.5.0' },
   { name: 'customization, SDK 1.5.0', file: 'customization.py', environment: 'sdk-1.5.0' },
+  {
+    name: 'names of Llama 3.2 1B, SDK 1.5.0',
+    file: 'llama_aliases.py',
+    environment: 'sdk-1.5.0',
+    settings: { NEMO_LLAMA_ALIASES: 'true' },
+  },
 ]
 
 /** Real training: minutes, so that it is in the slow tests only. */

@@ -21,16 +21,18 @@ export interface TestPlatform {
 const startTimeout = 120_000
 
 /**
- * Starts the platform as README says, on free ports and with an empty NEMO_HOME, and waits for GET /health.
+ * Starts the platform as README says, on free ports, with an empty NEMO_HOME and these variables, and waits for
+ * GET /health.
  * Throws with its output when it ends or does not answer within two minutes.
  */
-export async function startTestPlatform(): Promise<TestPlatform> {
+export async function startTestPlatform(settings: Record<string, string> = {}): Promise<TestPlatform> {
   const home = await mkdtemp(join(tmpdir(), 'nemo-conformance-'))
   const [port, dataStore, evaluator, nim] = await freePorts(4)
   const child = spawn(process.execPath, [join(root, 'packages/cli/bin/nemoctl.mjs'), 'up'], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {
       ...process.env,
+      ...settings,
       NEMO_HOME: home,
       NEMO_CACHE: cacheDir(),
       NEMO_PORT: `${port}`,
@@ -96,4 +98,21 @@ async function freePorts(count: number): Promise<number[]> {
   const ports = servers.map((server) => (server.address() as { port: number }).port)
   await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
   return ports
+}
+
+/** Runs `work` on each item, in their order but by platform: one is started for each set of variables. */
+export async function onPlatforms<T extends { settings?: Record<string, string> }>(
+  items: T[],
+  work: (item: T, env: Record<string, string>) => Promise<{ failed: boolean }>,
+): Promise<void> {
+  for (const group of Map.groupBy(items, (item) => JSON.stringify(item.settings ?? {})).values()) {
+    const platform = await startTestPlatform(group[0]?.settings)
+    let failed = false
+    try {
+      for (const item of group) failed = (await work(item, platform.env)).failed || failed
+    } finally {
+      if (failed) console.log(`the platform's last lines:\n${await platform.tail()}`)
+      await platform.stop()
+    }
+  }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Driver, drivers, flywheel, runDriver } from '../../test/conformance/drivers.ts'
 import { EnvironmentError } from '../../test/conformance/environments.ts'
-import { startTestPlatform } from '../../test/conformance/platform.ts'
+import { onPlatforms } from '../../test/conformance/platform.ts'
 import { runCommand } from './command.ts'
 import type { Outcome, Report } from './report.ts'
 
@@ -13,18 +13,11 @@ export async function conformance(report: Report): Promise<void> {
     for (const driver of all) report.add({ name: named(driver), outcome: 'skipped', reason: missing })
     return
   }
-  const platform = await startTestPlatform()
-  let failed = false
-  try {
-    for (const driver of all) {
-      const outcome = await runOne(driver, platform.env)
-      failed ||= outcome.outcome === 'failed'
-      report.add(outcome)
-    }
-  } finally {
-    if (failed) console.log(`the platform's last lines:\n${await platform.tail()}`)
-    await platform.stop()
-  }
+  await onPlatforms(all, async (driver, env) => {
+    const outcome = await runOne(driver, env)
+    report.add(outcome)
+    return { failed: outcome.outcome === 'failed' }
+  })
   if (process.env.NEMO_SLOW !== '1') {
     report.add({ name: named(flywheel), outcome: 'skipped', reason: 'NEMO_SLOW=1 runs the slow tests' })
   }

@@ -1,16 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Targets, configs and jobs of the Customizer through NVIDIA's SDK. Jobs are cancelled; the flywheel finishes one."""
 
-import json
-import os
-import tempfile
 import time
 
-os.environ.update(HF_HOME=tempfile.mkdtemp(prefix="nemo-hub-"), HF_HUB_DISABLE_PROGRESS_BARS="1")
-
-import httpx  # noqa: E402
-from huggingface_hub import HfApi  # noqa: E402
-from recorder import DATA_STORE, PLATFORM, Recorder, client, fails_with, unique  # noqa: E402
+import httpx
+from datasets import upload_dataset
+from recorder import PLATFORM, Recorder, client, fails_with, unique
 
 nemo = client()
 record = Recorder("customization")
@@ -19,18 +14,6 @@ BASE = "smollm2/smollm2-135m-instruct"
 OPTION = {"training_type": "sft", "finetuning_type": "lora", "num_gpus": 1, "num_nodes": 1, "micro_batch_size": 1}
 HYPER = {"training_type": "sft", "finetuning_type": "lora", "epochs": 50, "batch_size": 8, "learning_rate": 1e-3}
 TARGETS, CONFIGS, JOBS = (f"/v1/customization/{kind}" for kind in ("targets", "configs", "jobs"))
-
-
-def upload_dataset(name: str, rows: list) -> dict:
-    hub = HfApi(endpoint=f"{DATA_STORE}/v1/hf", token="token")
-    hub.create_repo(f"{space}/{name}", repo_type="dataset")
-    data = "".join(row if isinstance(row, str) else json.dumps(row) + "\n" for row in rows).encode()
-    for folder in ("training", "validation"):
-        hub.upload_file(
-            path_or_fileobj=data, path_in_repo=f"{folder}/rows.jsonl", repo_id=f"{space}/{name}", repo_type="dataset"
-        )
-    nemo.datasets.create(name=name, namespace=space, files_url=f"hf://datasets/{space}/{name}")
-    return {"name": name, "namespace": space}
 
 
 def targets():
@@ -113,7 +96,7 @@ def until(job_id: str, wanted: tuple, seconds: float):
 
 def jobs():
     resource = nemo.customization.jobs
-    dataset = upload_dataset("rows", [{"prompt": f"Say {n}.", "completion": f" {n}."} for n in range(64)])
+    dataset = upload_dataset(nemo, space, "rows", [{"prompt": f"Say {n}.", "completion": f" {n}."} for n in range(64)])
     config = nemo.customization.configs.list().data[0]
     config_name = f"{config.namespace}/{config.name}"
     made = {}
@@ -178,7 +161,7 @@ def jobs():
 
 def refusals(create):
     with record.operation("bad data is refused, naming file and line", f"POST {JOBS}"):
-        broken = upload_dataset("broken", [{"prompt": "a", "completion": "b"}, '{"prompt": "a", "compl\n'])
+        broken = upload_dataset(nemo, space, "broken", [{"prompt": "a", "completion": "b"}, '{"prompt": "a", "compl\n'])
         try:
             job = create(dataset=broken, output_model=f"{space}/broken@v1")
             end = time.monotonic() + 120
