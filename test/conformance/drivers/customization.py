@@ -150,7 +150,9 @@ def jobs():
         until(job_id, ("cancelled",), 30)
         assert time.monotonic() - begun < 10, f"took {time.monotonic() - begun:.1f} s"
         assert f"{space}/tuned@v1" not in [f"{one.namespace}/{one.name}" for one in nemo.models.list()]
-        assert resource.cancel(job_id).status == "cancelled", "cancelling again changes nothing"
+        with fails_with(409):
+            resource.cancel(job_id)
+        assert resource.status(job_id).status == "cancelled"
         with fails_with(404):
             resource.cancel("cust-absent")
     with record.operation("jobs.container_logs", f"GET {JOBS}/{{job_id}}/container-logs"):
