@@ -40,7 +40,7 @@ export function readLogs(job: CustomizationJob, trainerLog: string): JobLogs {
 function progressLines(job: CustomizationJob): string {
   return Object.entries(job.state.metrics)
     .flatMap(([key, values]) => values.map((v) => ({ ...v, key })))
-    .sort((a, b) => a.step - b.step)
+    .sort((a, b) => a.step - b.step || a.key.localeCompare(b.key))
     .map((v) => `${v.timestamp} step ${v.step + 1}: ${v.key} ${v.value}`)
     .join('\n')
 }

@@ -32,7 +32,8 @@ export function presentStatus(job: CustomizationJob, now: string): FlatStatus {
 function statusDetails(job: CustomizationJob, now: string): StatusDetails {
   const { state, payload } = job
   const keys = ['train_loss', 'val_loss']
-  const hasMetrics = keys.some((key) => (state.metrics[key] ?? []).length > 0)
+  const metrics = Object.fromEntries(keys.map((key) => [key, state.metrics[key] ?? []]))
+  const hasMetrics = Object.values(metrics).some((values) => values.length > 0)
   return {
     created_at: state.started_at ?? job.createdAt,
     updated_at: job.updatedAt,
@@ -45,7 +46,7 @@ function statusDetails(job: CustomizationJob, now: string): StatusDetails {
       best_epoch: state.best_epoch,
       train_loss: state.train_loss,
       val_loss: state.val_loss,
-      metrics: hasMetrics ? { keys, metrics: state.metrics } : null,
+      metrics: hasMetrics ? { keys, metrics } : null,
     }),
     status_logs: state.logs,
   }
