@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { ServiceContext } from '@open-nemo/runtime'
+import type { InferenceConfig } from '../config.ts'
+import { startEngine } from '../engine/supervisor.ts'
+import type { Engine, LoadedModel } from '../engine/types.ts'
+import { type ChatTemplate, compileChatTemplate } from '../prompt/chat-template.ts'
+
+type CatalogueModel = ServiceContext['catalogue']['models'][number]
+
+/** Weights that run in an engine of ours. */
+export interface BaseModel {
+  model: CatalogueModel
+  engine: Engine
+  /** Hash of the weights; known once they are here. */
+  sha256(): string | undefined
+  /** The chat template, or undefined when the model has none. Needs the loaded model for its control tokens. */
+  template(loaded: LoadedModel): ChatTemplate | undefined
+}
+
+export interface BaseModels {
+  /** The model loaded at start, which health and metadata speak of. */
+  primary: BaseModel | undefined
+  /** The base model of this name, started when it does not run yet. */
+  find(name: string): BaseModel | undefined
+  running(): BaseModel[]
+  stop(): Promise<void>
+}
+
+export type EngineStarter = typeof startEngine
+
+/** One engine for each GGUF model of the catalogue: the primary one at once, the others when first asked for. */
+export function createBaseModels(
+  ctx: Pick<ServiceContext, 'catalogue' | 'log'>,
+  config: InferenceConfig,
+  start: EngineStarter = startEngine,
+): BaseModels {
+  const started = new Map<string, BaseModel>()
+  const { catalogue } = ctx
+
+  const find = (name: string): BaseModel | undefined => {
+    const model = catalogue.resolve(name)
+    if (!model || model.kind === 'upstream') return undefined
+    const known = started.get(model.id)
+    if (known) return known
+    const made = startBase(ctx, config, model, start)
+    started.set(model.id, made)
+    return made
+  }
+  const first = catalogue.models.find((m) => m.kind !== 'upstream')?.id
+  const primaryName = config.NIM_SERVED_MODEL_NAME ?? first
+  return {
+    primary: primaryName === undefined ? undefined : find(primaryName),
+    find,
+    running: () => [...started.values()],
+    stop: async () => {
+      await Promise.all([...started.values()].map((b) => b.engine.stop()))
+    },
+  }
+}
+
+function startBase(
+  ctx: Pick<ServiceContext, 'catalogue' | 'log'>,
+  config: InferenceConfig,
+  model: CatalogueModel,
+  start: EngineStarter,
+): BaseModel {
+  let sha256: string | undefined
+  let compiled: { template: ChatTemplate | undefined } | undefined
+  const engine = start({
+    log: ctx.log.child({ model: model.id }),
+    locate: async (say) => {
+      const gguf = await ctx.catalogue.ensureGguf(model, ({ message, fraction }) =>
+        say(fraction === undefined ? message : `${message} (${Math.round(fraction * 100)} %)`),
+      )
+      sha256 = gguf.sha256
+      const contextSize = Math.min(config.NIM_MAX_MODEL_LEN, model.spec.context_size)
+      return {
+        modelPath: gguf.path,
+        threads: config.NEMO_ENGINE_THREADS,
+        contextSize,
+        sequences: config.NEMO_ENGINE_SEQUENCES,
+        adapterContextSize: contextSize,
+        adapterSequences: config.NEMO_ADAPTER_SEQUENCES,
+        maxAdapters: config.NIM_MAX_CPU_LORAS,
+        maxQueue: config.NEMO_ENGINE_QUEUE,
+      }
+    },
+  })
+  return {
+    model,
+    engine,
+    sha256: () => sha256,
+    template: ({ bos, eos }) => {
+      compiled ??= {
+        template: model.templateFile
+          ? compileChatTemplate(ctx.catalogue.template(model), { bos, eos })
+          : undefined,
+      }
+      return compiled.template
+    },
+  }
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+import { inferenceErrors as errors } from '@open-nemo/contract/inference/errors.ts'
+import type { ServedModelData } from '@open-nemo/contract/inference/schemas.ts'
+import type { ServiceContext } from '@open-nemo/runtime'
+import type { AdapterEntry, Discovery, UpstreamEntry } from '../adapters/discovery.ts'
+import type { InferenceConfig } from '../config.ts'
+import type { AdapterFile } from '../engine/types.ts'
+import type { BaseModel, BaseModels } from './base-models.ts'
+
+/** What answers under a model's name. */
+export type Served =
+  | { kind: 'local'; name: string; base: BaseModel; adapter?: AdapterFile }
+  | { kind: 'upstream'; name: string; endpoint: UpstreamEntry['endpoint'] }
+
+export interface ServedModels {
+  /** Finds a model by name; one that is not known yet is looked for in the entity store before a 404. */
+  resolve(name: string): Promise<Served>
+  list(): ServedModelData[]
+}
+
+/** The models by all their names: catalogue, adapters, upstreams. */
+export function createServedModels(args: {
+  catalogue: ServiceContext['catalogue']
+  config: InferenceConfig
+  bases: BaseModels
+  discovery: Discovery
+  /** When the service started, in seconds. */
+  started: number
+}): ServedModels {
+  const { catalogue, bases, discovery, config, started } = args
+
+  const list = () => [
+    ...catalogue.models.flatMap((model) =>
+      [model.id, ...model.names].map((id) =>
+        modelData({
+          id,
+          root: model.id,
+          parent: null,
+          created: started,
+          length: maxLength(config, model),
+          owner: model.kind === 'upstream' ? 'upstream' : 'open-nemo',
+        }),
+      ),
+    ),
+    ...discovery.adapters().flatMap(({ id, base, created, state }) =>
+      state.is === 'ready'
+        ? [
+            modelData({
+              id,
+              root: base.model.id,
+              parent: base.model.id,
+              created,
+              length: maxLength(config, base.model),
+              owner: 'open-nemo',
+            }),
+          ]
+        : [],
+    ),
+    ...discovery
+      .upstreams()
+      .filter(({ id }) => !catalogue.resolve(id))
+      .map(({ id, created, endpoint }) =>
+        modelData({ id, root: endpoint.model_id, parent: null, created, length: null, owner: 'upstream' }),
+      ),
+  ]
+
+  function known(name: string): Served | undefined {
+    const model = catalogue.resolve(name)
+    if (model?.source.type === 'url') return { kind: 'upstream', name, endpoint: model.source.api_endpoint }
+    if (model) {
+      const base = bases.find(name)
+      if (base) return { kind: 'local', name, base }
+    }
+    const found = discovery.find(name) ?? discovery.find(`default/${name}`)
+    if (!found) return undefined
+    if ('endpoint' in found) return { kind: 'upstream', name, endpoint: found.endpoint }
+    return fromAdapter(name, found)
+  }
+
+  async function resolve(name: string): Promise<Served> {
+    const at = known(name)
+    if (at) return at
+    await discovery.refresh()
+    const found = known(name)
+    if (found) return found
+    const models = list()
+      .slice(0, 20)
+      .map((m) => m.id)
+      .join(', ')
+    throw errors.MODEL_NOT_FOUND({
+      model: name.slice(0, 200),
+      models: models || '(none yet)',
+      field: 'model',
+    })
+  }
+  return { resolve, list }
+}
+
+function fromAdapter(name: string, { base, state }: AdapterEntry): Served {
+  if (state.is === 'failed' && !state.final) {
+    throw errors.MODEL_LOADING({ model: name, progress: state.reason }).with({ 'retry-after': '2' })
+  }
+  if (state.is === 'failed') {
+    throw errors.ADAPTER_NOT_SERVABLE({
+      model: name,
+      reason: state.reason,
+      base: base.model.id,
+      field: 'model',
+    })
+  }
+  return { kind: 'local', name, base, adapter: state.artifact }
+}
+
+function maxLength(config: InferenceConfig, model: BaseModel['model']): number | null {
+  if (model.kind === 'upstream') return model.spec.context_size || null
+  return Math.min(config.NIM_MAX_MODEL_LEN, model.spec.context_size)
+}
+
+function modelData(m: {
+  id: string
+  root: string
+  parent: string | null
+  created: number
+  length: number | null
+  owner: string
+}): ServedModelData {
+  return {
+    id: m.id,
+    object: 'model',
+    created: m.created,
+    owned_by: m.owner,
+    permission: [
+      {
+        id: `modelperm-${m.id.replaceAll(/[^\w]/g, '-')}`,
+        object: 'model_permission',
+        created: m.created,
+        allow_create_engine: false,
+        allow_sampling: true,
+        allow_logprobs: true,
+        allow_search_indices: false,
+        allow_view: true,
+        allow_fine_tuning: false,
+        organization: '*',
+        group: null,
+        is_blocking: false,
+      },
+    ],
+    root: m.root,
+    parent: m.parent,
+    max_model_len: m.length,
+  }
+}

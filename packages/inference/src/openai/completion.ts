@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+import { inferenceErrors as errors } from '@open-nemo/contract/inference/errors.ts'
+import type { CompletionRequest, CompletionResponse } from '@open-nemo/contract/inference/schemas.ts'
+import type { GenerateEvent, Prompt, TokenLogprob } from '../engine/types.ts'
+import { type AnswerContext, unixSeconds } from './chat.ts'
+import { type LocalModel, merged, startAll, targetOf, Usage } from './generation.ts'
+import { answerGrammar } from './grammar.ts'
+import { samplingOf } from './sampling.ts'
+
+interface Completion {
+  usage: Usage
+  events: AsyncGenerator<{ index: number; value: GenerateEvent }>
+  /** What each choice begins with: its prompt when `echo` is asked for. */
+  heads: string[]
+}
+
+async function startCompletion(
+  model: LocalModel,
+  request: CompletionRequest,
+  ctx: AnswerContext,
+): Promise<Completion> {
+  const sampling = samplingOf(request, ctx.config, request.max_tokens)
+  const grammar = answerGrammar({ response_format: request.response_format })
+  const prompts = promptsOf(request.prompt)
+  if (request.echo && typeof request.logprobs === 'number') {
+    throw errors.PARAMETER_NOT_SUPPORTED({
+      field: 'echo',
+      reason: 'log-probabilities of the prompt are not given yet',
+    })
+  }
+  if (request.echo && prompts.some((p) => 'tokens' in p)) {
+    throw errors.PARAMETER_NOT_SUPPORTED({ field: 'echo', reason: 'the prompt is token ids, not text' })
+  }
+  const target = await targetOf(model, ctx.config.NEMO_LOAD_WAIT * 1000)
+  const n = request.n ?? 1
+  const topLogprobs = request.logprobs ?? undefined
+  const streams = prompts.flatMap((prompt) =>
+    Array.from({ length: n }, (_, i) =>
+      target.generate({ ...sampling, seed: sampling.seed + i, prompt, grammar, topLogprobs }, ctx.signal),
+    ),
+  )
+  const started = await startAll(streams)
+  const usage = new Usage()
+  for (const [i, { promptTokens, cachedTokens }] of started.entries()) {
+    if (i % n === 0) usage.prompt(promptTokens, cachedTokens)
+  }
+  const heads = prompts.flatMap((p) => Array<string>(n).fill(request.echo && 'text' in p ? p.text : ''))
+  return { usage, heads, events: merged(started.map((s) => s.events)) }
+}
+
+function promptsOf(prompt: CompletionRequest['prompt']): Prompt[] {
+  if (typeof prompt === 'string') return [{ text: prompt }]
+  if (typeof prompt[0] === 'number') return [{ tokens: prompt as number[] }]
+  return (prompt as (string | number[])[]).map((p) => (typeof p === 'string' ? { text: p } : { tokens: p }))
+}
+
+/** Answers a completion request with one JSON document. */
+export async function answerCompletion(
+  model: LocalModel,
+  request: CompletionRequest,
+  ctx: AnswerContext,
+): Promise<CompletionResponse> {
+  const completion = await startCompletion(model, request, ctx)
+  const made = completion.heads.map((text) => ({
+    text,
+    finish: 'stop' as 'stop' | 'length',
+    logprobs: [] as TokenLogprob[],
+  }))
+  for await (const { index, value } of completion.events) {
+    const choice = made[index]
+    if (choice && value.type === 'text') {
+      choice.text += value.text
+      choice.logprobs.push(...(value.logprobs ?? []))
+    } else if (choice && value.type === 'end') {
+      choice.finish = value.finish
+      completion.usage.completion(value.completionTokens)
+    }
+  }
+  return {
+    id: `cmpl-${ctx.id}`,
+    object: 'text_completion',
+    created: unixSeconds(),
+    model: request.model,
+    choices: made.map(({ text, finish, logprobs }, index) => ({
+      index,
+      text,
+      finish_reason: finish,
+      logprobs: typeof request.logprobs === 'number' ? wireLogprobs(logprobs, 0) : null,
+    })),
+    usage: completion.usage.value,
+  }
+}
+
+/** Starts a streamed answer; the generator gives its chunks. */
+export async function streamCompletion(
+  model: LocalModel,
+  request: CompletionRequest,
+  ctx: AnswerContext,
+): Promise<AsyncGenerator<unknown>> {
+  return completionChunks(await startCompletion(model, request, ctx), request, ctx.id)
+}
+
+async function* completionChunks(
+  completion: Completion,
+  request: CompletionRequest,
+  id: string,
+): AsyncGenerator<unknown> {
+  const withUsage = request.stream_options?.include_usage === true
+  const head = { id: `cmpl-${id}`, object: 'text_completion', created: unixSeconds(), model: request.model }
+  const usage = withUsage ? { usage: null } : {}
+  for (const [index, text] of completion.heads.entries()) {
+    if (text) yield { ...head, choices: [{ index, text, finish_reason: null, logprobs: null }], ...usage }
+  }
+  const offsets = completion.heads.map((text) => text.length)
+  for await (const { index, value } of completion.events) {
+    if (value.type === 'start') continue
+    if (value.type === 'end') completion.usage.completion(value.completionTokens)
+    const text = value.type === 'text' ? value.text : ''
+    const given = value.type === 'text' ? value.logprobs : undefined
+    const logprobs = given ? wireLogprobs(given, offsets[index] ?? 0) : null
+    offsets[index] = (offsets[index] ?? 0) + text.length
+    const finish_reason = value.type === 'end' ? value.finish : null
+    yield { ...head, choices: [{ index, text, finish_reason, logprobs }], ...usage }
+  }
+  if (withUsage) yield { ...head, choices: [], usage: completion.usage.value }
+}
+
+function wireLogprobs(logprobs: TokenLogprob[], start: number) {
+  let offset = start
+  const text_offset = logprobs.map(({ token }) => {
+    const at = offset
+    offset += token.length
+    return at
+  })
+  return {
+    tokens: logprobs.map((l) => l.token),
+    token_logprobs: logprobs.map((l) => l.logprob),
+    top_logprobs: logprobs.map((l) => Object.fromEntries(l.top.map((t) => [t.token, t.logprob]))),
+    text_offset,
+  }
+}

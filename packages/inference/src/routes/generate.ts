@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+import { randomBytes } from 'node:crypto'
+import { inferenceErrors as errors } from '@open-nemo/contract/inference/errors.ts'
+import {
+  chatRequest,
+  chatResponse,
+  completionRequest,
+  completionResponse,
+} from '@open-nemo/contract/inference/schemas.ts'
+import { type App, errorResponse, readJson, validate } from '@open-nemo/runtime'
+import type { AppEnv } from '@open-nemo/runtime/http/app.ts'
+import type { Context } from 'hono'
+import { z } from 'zod'
+import type { InferenceConfig } from '../config.ts'
+import type { ServedModels } from '../models/served-models.ts'
+import { type AnswerContext, answerChat, streamChat } from '../openai/chat.ts'
+import { answerCompletion, streamCompletion } from '../openai/completion.ts'
+import type { LocalModel } from '../openai/generation.ts'
+import { eventStream } from '../openai/sse.ts'
+import { proxy } from '../upstream/proxy.ts'
+
+export interface GenerateRoutes {
+  app: App
+  config: InferenceConfig
+  served: ServedModels
+  fetch: typeof globalThis.fetch
+  /** Counts the requests in work, so that stopping can wait for them. */
+  track: <T>(work: Promise<T>) => Promise<T>
+}
+
+const named = z.looseObject({ model: z.string().min(1).max(1024) })
+const BODY_LIMIT = 16 * 1024 * 1024
+
+type Operation<R, A> = {
+  path: string
+  id: string
+  summary: string
+  schema: z.ZodType<R>
+  response: z.ZodType
+  answer(model: LocalModel, request: R, ctx: AnswerContext): Promise<A>
+  stream(model: LocalModel, request: R, ctx: AnswerContext): Promise<AsyncGenerator<unknown>>
+}
+
+/** The operations that generate text, and those that only upstreams have. */
+export function registerGenerate(on: GenerateRoutes): void {
+  registerOperation(on, {
+    path: '/chat/completions',
+    id: 'create_chat_completion',
+    summary: 'Chat completion for the provided conversation',
+    schema: chatRequest,
+    response: chatResponse,
+    answer: answerChat,
+    stream: streamChat,
+  })
+  registerOperation(on, {
+    path: '/completions',
+    id: 'create_completion',
+    summary: 'Completion for the provided prompt',
+    schema: completionRequest,
+    response: completionResponse,
+    answer: answerCompletion,
+    stream: streamCompletion,
+  })
+  for (const path of ['/embeddings', '/ranking', '/classify']) {
+    register(
+      on,
+      { path, id: `create_${path.slice(1)}`, summary: `POST ${path} of an upstream model` },
+      async () => {
+        throw errors.OPERATION_NOT_SERVED({ operation: path.slice(1) })
+      },
+    )
+  }
+}
+
+function registerOperation<R extends { stream?: boolean | null | undefined }, A>(
+  on: GenerateRoutes,
+  op: Operation<R, A>,
+): void {
+  const info = { path: op.path, id: op.id, summary: op.summary, body: op.schema, response: op.response }
+  register(on, info, async (c, model, body) => {
+    const request = validate(op.schema, body)
+    const abort = new AbortController()
+    const ctx = {
+      config: on.config,
+      id: randomBytes(16).toString('hex'),
+      signal: AbortSignal.any([abort.signal, c.req.raw.signal]),
+    }
+    if (!request.stream) return c.json((await op.answer(model, request, ctx)) as object)
+    const describe = async (err: unknown) => {
+      const { response, unexpected } = errorResponse(err, 'openai', c.get('requestId'))
+      if (unexpected) on.app.meta.log.error({ err, requestId: c.get('requestId') }, 'a stream broke')
+      return response.json()
+    }
+    const chunks = await op.stream(model, request, ctx)
+    return eventStream(tracked(on, chunks), abort, describe)
+  })
+}
+
+type Handler = (c: Context<AppEnv>, model: LocalModel, body: unknown) => Promise<Response>
+
+// Not route(): an upstream may take fields and values that we do not, so the body is validated after the model is known.
+function register(
+  on: GenerateRoutes,
+  info: { path: string; id: string; summary: string; body?: z.ZodType; response?: z.ZodType },
+  handler: Handler,
+): void {
+  const path = `/v1${info.path}`
+  on.app.meta.routes.push({ ...info, method: 'POST', path, pattern: new RegExp(`^${path}/?$`), status: 200 })
+  on.app.post(path, async (c) => {
+    c.set('route', path)
+    return on.track(
+      (async () => {
+        const body = (await readJson(c, BODY_LIMIT)) as Record<string, unknown>
+        const served = await on.served.resolve(validate(named, body).model)
+        if (served.kind === 'local') return handler(c, served, body)
+        const { headers, signal } = c.req.raw
+        return proxy({ served, path: info.path, body, headers, signal, fetch: on.fetch })
+      })(),
+    )
+  })
+}
+
+/** A stream is in work until its last chunk is taken. */
+function tracked<T>(on: GenerateRoutes, chunks: AsyncGenerator<T>): AsyncGenerator<T> {
+  let done = () => {}
+  void on.track(
+    new Promise<void>((resolve) => {
+      done = resolve
+    }),
+  )
+  return (async function* () {
+    try {
+      yield* chunks
+    } finally {
+      done()
+    }
+  })()
+}
