@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
-import { readdir, readFile } from 'node:fs/promises'
+import { readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, afterEach, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -151,6 +151,32 @@ test('a stop of the platform puts the job back, and the next start goes on from 
   )
   const steps = job.status_details.metrics.metrics.train_loss.map((m: Body) => m.step)
   assert.deepEqual(steps, [1, 3, 5, 7])
+})
+
+test('a trainer that is killed goes on from its checkpoint', async () => {
+  harness = await startHarness(db, { env: { FAKE_STEP_MS: '60' } })
+  const id = await harness.createJob({ output_model: 'demo/killed' })
+  await harness.waitFor(id, 'running')
+  await sleep(150)
+  process.kill(
+    -Number.parseInt(await readFile(join(harness.dataDir, 'jobs', id, 'process'), 'utf8'), 10),
+    'SIGKILL',
+  )
+  const job = await harness.waitFor(id, 'completed')
+  assert.equal(messages(job).filter((message) => message === 'TrainingJobRunning').length, 2)
+})
+
+test('a job whose work folder is gone begins anew', async () => {
+  harness = await startHarness(db, { env: { FAKE_STEP_MS: '60' } })
+  const id = await harness.createJob({ output_model: 'demo/moved' })
+  await harness.waitFor(id, 'running')
+  await sleep(150)
+  await harness.service.stop()
+  await rm(join(harness.dataDir, 'jobs', id), { recursive: true })
+  await harness.restart()
+  const job = await harness.waitFor(id, 'completed')
+  assert.equal(messages(job).filter((message) => message === 'EntityHandler_0_Completed').length, 2)
+  assert.equal(job.status_details.steps_completed, 8)
 })
 
 test('an outage of the data store is waited out, and the ending is not done twice', async () => {

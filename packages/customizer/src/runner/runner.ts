@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readdir, rm } from 'node:fs/promises'
+import { access, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ApiError, nowMicros } from '@open-nemo/contract'
@@ -92,7 +92,9 @@ export function createRunner(options: RunnerOptions): Runner {
     const left = await jobs.select('status = ANY($1::text[])', [ACTIVE])
     const isActive = new Set(left.map((job) => job.id))
     for (const id of await readdir(options.dir).catch(() => [])) {
-      if (!isActive.has(id)) await executor.clear({ id, workdir: workdir(id) })
+      if (isActive.has(id)) continue
+      await executor.clear({ id, workdir: workdir(id) })
+      await removeLeftovers(workdir(id))
     }
   }
 
@@ -108,7 +110,7 @@ export function createRunner(options: RunnerOptions): Runner {
     log.info({ job: job.id, step: job.step, attempt: job.attempt }, 'job taken up')
     try {
       void markWaiting().catch((err) => log.warn({ err }, 'waiting jobs could not be marked'))
-      await runSteps(run, job.step)
+      await runSteps(run, await firstStep(run, job.step))
       await finish(run, 'completed')
     } catch (err) {
       await conclude(run, err)
@@ -189,7 +191,7 @@ export function createRunner(options: RunnerOptions): Runner {
     void run.update((state) => ({ ...state, ended_at: nowMicros() }))
     await run.release(status)
     log.info({ job: run.id, status }, 'job ended')
-    for (const name of LEFTOVERS) await rm(join(run.workdir, name), { recursive: true, force: true })
+    await removeLeftovers(run.workdir)
   }
 
   /** Tells the jobs behind the active one what they wait for. */
@@ -225,6 +227,38 @@ export function createRunner(options: RunnerOptions): Runner {
       await looping
     },
   }
+}
+
+/**
+ * The step to go on with. A work folder that is not the one the steps before wrote to, as after a move to another
+ * machine, begins anew: what they made is gone.
+ */
+async function firstStep(run: Run, step: string): Promise<string> {
+  const isMade = async (paths: string[]) => {
+    const found = await Promise.all(
+      paths.map((path) =>
+        access(path).then(
+          () => true,
+          () => false,
+        ),
+      ),
+    )
+    return found.every(Boolean)
+  }
+  const { data, commit } = run.state
+  const needed = [...(data?.training ?? []), ...(data?.validation ?? [])]
+  const isWhole =
+    (step === 'train' && (await isMade(needed))) ||
+    (step === 'adapter' && (commit !== null || (await isMade([join(run.workdir, 'output')])))) ||
+    !['train', 'adapter'].includes(step)
+  if (isWhole) return step
+  const metrics = { train_loss: [], val_loss: [] }
+  await run.update((state) => ({ ...state, event_offset: 0, trainer: null, data: null, metrics }))
+  return 'data'
+}
+
+async function removeLeftovers(workdir: string): Promise<void> {
+  for (const name of LEFTOVERS) await rm(join(workdir, name), { recursive: true, force: true })
 }
 
 /** The reason of a failure for the job's user, and what helps whoever looks closer. */

@@ -18,34 +18,42 @@ export interface TrainContext {
 
 const CANCEL_GRACE_MS = 2500
 const SHUTDOWN_GRACE_MS = 6000
+const MAX_STARTS = 3
 const LOG_TAIL_BYTES = 4096
 const GIB = 2 ** 30
 
 /**
  * Trains: goes on with a trainer that a crash of the platform left running, or starts one, which goes on from the
- * last checkpoint in the work folder. A run that is stopped ends its trainer, except when another worker has it now.
+ * last checkpoint in the work folder; so does a trainer that was killed, a few times. A run that is stopped ends its
+ * trainer, except when another worker has it now.
  */
 export async function trainStep(ctx: TrainContext, run: Run): Promise<void> {
   const ref = { id: run.id, workdir: run.workdir, limits: { memoryBytes: ctx.config.memoryBytes } }
   await run.tell('TrainingJobCreated', undefined, true)
   let execution = await ctx.executor.attach(ref)
-  let isOwn = false
+  // What an earlier life of the platform left unfinished is started again without counting.
+  let starts = 0
   for (;;) {
     if (!execution) {
       execution = await startTrainer(ctx, run)
-      isOwn = true
+      starts += 1
     }
     await followOrStop(execution, run)
     const outcome = await execution.outcome()
     if (run.state.trainer?.kind === 'completed') break
-    // What an earlier life of the platform left unfinished is started again.
-    if (isOwn || outcome.kind === 'memory' || run.state.trainer) {
-      const tail = await ctx.executor.log(ref, LOG_TAIL_BYTES)
-      throw failureOf(outcome, run.state, tail)
+    const isKilled = !run.state.trainer && wasKilled(outcome)
+    if (starts > 0 && !(isKilled && starts < MAX_STARTS)) {
+      throw failureOf(outcome, run.state, await ctx.executor.log(ref, LOG_TAIL_BYTES))
     }
+    if (outcome.kind === 'memory' || run.state.trainer) throw failureOf(outcome, run.state, '')
     execution = undefined
   }
   await run.tell('TrainingJobCompleted', `${run.state.steps_completed} steps`)
+}
+
+/** Whether something outside ended the trainer: no exit code, or that of SIGKILL or SIGTERM. */
+function wasKilled(outcome: Outcome): boolean {
+  return outcome.kind === 'lost' || (outcome.kind === 'exited' && [137, 143].includes(outcome.code))
 }
 
 async function startTrainer(ctx: TrainContext, run: Run): Promise<Execution> {
@@ -144,13 +152,14 @@ export function failureOf(outcome: Outcome, state: JobState, logTail: string): J
     )
   }
   if (state.trainer?.kind === 'failed') return new JobFailure(state.trainer.message, state.trainer.detail)
-  if (outcome.kind === 'lost' || outcome.code === 137) {
+  if (wasKilled(outcome)) {
     return new JobFailure(
-      'the trainer was killed from outside, most often because the machine ran out of memory',
+      'the trainer was killed from outside again and again, most often because the machine ran out of memory',
       detail,
     )
   }
-  return new JobFailure(`the trainer ended with exit code ${outcome.code} and no reason`, detail)
+  const code = outcome.kind === 'exited' ? outcome.code : 'unknown'
+  return new JobFailure(`the trainer ended with exit code ${code} and no reason`, detail)
 }
 
 const gib = (bytes: number) => `${(bytes / GIB).toFixed(1)} GiB`

@@ -152,7 +152,7 @@ export function fakeLauncher(env: Record<string, string>): Launcher {
 function contextOf(on: { db: Database; dataDir: string; platform: FakePlatform }): ServiceContext {
   return {
     name: 'customizer',
-    env: { NEMO_SERVE_WAIT_SECONDS: '2' },
+    env: { NEMO_SERVE_WAIT_SECONDS: '0.6' },
     dataDir: on.dataDir,
     cacheDir: on.dataDir,
     db: on.db,
