@@ -10,7 +10,7 @@ import { LFS_OID } from '../storage/lfs.ts'
 import type { Repo, Repositories } from '../storage/repositories.ts'
 import { serveFile } from './download.ts'
 import { webPath } from './present.ts'
-import { bodyOf, type Hub, onDisk, originOf, param, repoOf } from './request.ts'
+import { type Hub, onDisk, originOf, param, pour, repoOf } from './request.ts'
 
 const batchBody = z.looseObject({
   operation: z.enum(['upload', 'download']),
@@ -128,10 +128,7 @@ async function upload(store: Repositories, input: RouteInput<unknown>, repos: Re
   await onDisk(async () => {
     const sink = await FileSink.create(store.temporary())
     try {
-      for await (const chunk of bodyOf(input.c)) {
-        const wait = sink.write(chunk)
-        if (wait) await wait
-      }
+      await pour(input.c, sink)
       const { sha256 } = await sink.finish()
       if (sha256 !== oid) throw dataStoreErrors.LFS_MISMATCH({ actual: sha256, oid })
       const [first, ...others] = repos as [Repo, ...Repo[]]
