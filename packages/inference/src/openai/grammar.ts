@@ -32,13 +32,18 @@ export function answerGrammar(request: {
 }
 
 function chosenTools(tools: Tool[], choice: Exclude<ChatRequest['tool_choice'], null | undefined>): Tool[] {
-  const names = tools.map((t) => t.function.name).join(', ') || '(tools is empty)'
   if (typeof choice === 'string') {
-    if (tools.length === 0) throw errors.TOOL_NOT_FOUND({ name: choice, names, field: 'tool_choice' })
+    if (tools.length === 0) {
+      throw errors.PARAMETER_NOT_SUPPORTED({
+        field: 'tool_choice',
+        reason: 'there are no tools to choose from',
+      })
+    }
     return tools
   }
   const found = tools.filter((t) => t.function.name === choice.function.name)
   if (found.length === 0) {
+    const names = tools.map((t) => t.function.name).join(', ') || '(tools is empty)'
     throw errors.TOOL_NOT_FOUND({ name: choice.function.name, names, field: 'tool_choice' })
   }
   return found

@@ -155,7 +155,7 @@ test('a function that is not there is named', () => {
     code: 'TOOL_NOT_FOUND',
     message: /function q/,
   })
-  assert.throws(() => answerGrammar({ tool_choice: 'required' }), { code: 'TOOL_NOT_FOUND' })
+  assert.throws(() => answerGrammar({ tool_choice: 'required' }), { code: 'PARAMETER_NOT_SUPPORTED' })
   assert.throws(() => answerGrammar({ response_format: { type: 'json_schema' } }), {
     code: 'SCHEMA_NOT_SUPPORTED',
   })

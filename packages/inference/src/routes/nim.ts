@@ -5,6 +5,7 @@ import { type App, route, type ServiceContext } from '@open-nemo/runtime'
 import type { Discovery } from '../adapters/discovery.ts'
 import type { BaseModels } from '../models/base-models.ts'
 import type { ServedModels } from '../models/served-models.ts'
+import { licenceInfo } from './licence.ts'
 
 export interface NimRoutes {
   app: App
@@ -83,15 +84,7 @@ function registerFacts({ app, bases, catalogue, served }: NimRoutes): void {
     { method: 'GET', path: '/v1/version', id: 'version', summary: 'Version of the service and its API' },
     () => ({ release: RELEASE, api: '1.0.0' }),
   )
-  const licence = (id: string) => ({
-    name: catalogue.resolve(id)?.license ?? '',
-    path: '',
-    sha: '',
-    size: 0,
-    url: '',
-    type: 'file',
-    content: '',
-  })
+  const licence = (id: string) => licenceInfo(catalogue.resolve(id)?.license ?? '')
   const primary = bases.primary?.model.id ?? ''
   route(app, { method: 'GET', path: '/v1/license', id: 'license', summary: 'Licence of the model' }, () =>
     licence(primary),

@@ -43,7 +43,7 @@ export async function generate(
 ): Promise<void> {
   const { model, pool } = context
   const tokens = promptTokens(model, request)
-  const contextSize = pool.contextSize - 1
+  const { contextSize } = pool
   if (tokens.length >= contextSize) {
     throw new EngineError('context_overflow', `the prompt has ${tokens.length} tokens`, {
       promptTokens: tokens.length,
