@@ -22,9 +22,9 @@ for (const file of readdirSync(golden)) {
 
 const reference = readFileSync(new URL('smollm2.jinja', folder), 'utf8')
 
-test('without tools the text is that of the template inside the weights', () => {
+test('without tools the text is that of the template inside the weights, less its default system message', () => {
   const own = compileChatTemplate(
-    "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n' }}{% endif %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}",
+    "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}",
   )
   const ours = compileChatTemplate(reference)
   const turns = [
