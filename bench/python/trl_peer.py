@@ -37,6 +37,8 @@ trainer = SFTTrainer(
         save_strategy="no",
         report_to=[],
         use_cpu=True,
+        # TRL's default trades a third of the speed for memory, which this model does not need.
+        gradient_checkpointing=False,
         bf16=job["bf16"],
         disable_tqdm=True,
     ),
