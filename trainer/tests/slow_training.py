@@ -170,6 +170,7 @@ class Training(unittest.TestCase):
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         sys.path.insert(0, SOURCE)
+        from nemo_trainer import model
         from nemo_trainer.encode import Row
         from nemo_trainer.job import parse_job
         from nemo_trainer.model import collate, load_model, summed_loss
@@ -190,6 +191,15 @@ class Training(unittest.TestCase):
             expected += plain(input_ids=torch.tensor([row.ids]), labels=labels).loss.item() * row.trained_count
         self.assertAlmostEqual(together, expected, places=3)
         self.assertAlmostEqual(apart, expected, places=3)
+        grads = []
+        for limit in (1000, 4):
+            model.HEAD_TOKENS = limit
+            tuned.zero_grad()
+            loss = summed_loss(tuned, *collate(rows, 1))
+            self.assertAlmostEqual(loss.item(), expected, places=3)
+            loss.backward()
+            grads.append(torch.cat([each.grad.flatten() for each in tuned.parameters() if each.requires_grad]))
+        self.assertTrue(torch.allclose(grads[0], grads[1], rtol=1e-4, atol=1e-6))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import cross_entropy
+from torch.utils.checkpoint import checkpoint
 from transformers import AutoModelForCausalLM
 
 from .encode import Row
@@ -22,6 +23,9 @@ IGNORED = -100
 # Up to this width the plain attention takes less time on a CPU than the fused one, whose backward pass is slow for
 # short rows: a quarter of a step at 40 tokens.
 PLAIN_ATTENTION_WIDTH = 128
+# Logits of a long row in float32 take gigabytes with a large vocabulary: beyond this many they are made piece by
+# piece, and made again for the backward pass.
+HEAD_TOKENS = 512
 
 
 def pick_device() -> torch.device:
@@ -101,10 +105,19 @@ def summed_loss(model: PeftModel, ids: torch.Tensor, labels: torch.Tensor) -> to
     with _attention(ids):
         if base.config.model_type in PLAIN_HEADS:
             hidden = base.base_model(input_ids=ids, use_cache=False).last_hidden_state
-            logits = base.get_output_embeddings()(hidden[:, :-1][kept])
-        else:
-            logits = model(input_ids=ids, use_cache=False).logits[:, :-1][kept]
+            return _head_loss(base.get_output_embeddings(), hidden[:, :-1][kept], targets[kept])
+        logits = model(input_ids=ids, use_cache=False).logits[:, :-1][kept]
     return cross_entropy(logits.float(), targets[kept], reduction="sum")
+
+
+def _head_loss(head: torch.nn.Module, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def piece(states: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+        return cross_entropy(head(states).float(), wanted, reduction="sum")
+
+    if len(targets) <= HEAD_TOKENS:
+        return piece(hidden, targets)
+    pieces = zip(hidden.split(HEAD_TOKENS), targets.split(HEAD_TOKENS), strict=True)
+    return sum(checkpoint(piece, states, wanted, use_reentrant=False) for states, wanted in pieces)
 
 
 def _attention(ids: torch.Tensor) -> AbstractContextManager[None]:
