@@ -147,8 +147,18 @@ async function tune(clients: Clients): Promise<Tuned> {
   })
   console.log(`3. Tuning with ${reference}: job ${job.id}`)
   for (const warning of job.warnings ?? []) console.log(`   note: ${warning.message}`)
-  const stop = () => void customization.cancelJob(job.id).finally(() => process.exit(130))
-  process.once('SIGINT', stop)
+  // A terminal's interrupt comes twice: from the terminal and from the launcher.
+  let stopping = false
+  const stop = () => {
+    if (stopping) return
+    stopping = true
+    console.log(`\nCancelling job ${job.id}`)
+    customization.cancelJob(job.id).then(
+      () => process.exit(130),
+      () => process.exit(130),
+    )
+  }
+  process.on('SIGINT', stop)
   try {
     const status = await follow(clients, job)
     return { model: job.output_model ?? '', base: baseModel(config, job), status }
