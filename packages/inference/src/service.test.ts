@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict'
+import { after, beforeEach, test } from 'node:test'
+import { EngineError } from './engine/types.ts'
+import { startTestService } from './testing.ts'
+
+const t = await startTestService()
+after(() => t.stop())
+beforeEach(() => {
+  t.engine.script = ['Hel', 'lo']
+  t.engine.asked = []
+  t.engine.loading = undefined
+})
+
+const MODEL = 'smollm2/smollm2-135m-instruct'
+const messages = [{ role: 'user', content: 'Hi' }]
+const tools = [{ type: 'function', function: { name: 'f', parameters: { type: 'object', properties: {} } } }]
+const chat = (more: object = {}) => t.post('/v1/chat/completions', { model: MODEL, messages, ...more })
+
+async function events(response: Response) {
+  const lines = (await response.text()).split('\n\n').filter(Boolean)
+  assert.ok(lines.every((l) => l.startsWith('data: ')))
+  return lines.map((l) => (l === 'data: [DONE]' ? 'DONE' : JSON.parse(l.slice(6))))
+}
+
+test('a chat answers in the shape of OpenAI, rendered by the stored template, with defaults', async () => {
+  const body = await (await chat()).json()
+  assert.equal(body.object, 'chat.completion')
+  assert.deepEqual(body.choices, [
+    { index: 0, message: { role: 'assistant', content: 'Hello' }, finish_reason: 'stop', logprobs: null },
+  ])
+  assert.deepEqual(body.usage, {
+    prompt_tokens: 10,
+    completion_tokens: 2,
+    total_tokens: 12,
+    prompt_tokens_details: { cached_tokens: 4 },
+  })
+  const [asked] = t.engine.asked
+  assert.match(
+    JSON.stringify(asked?.prompt),
+    /im_start\|>user\\nHi<\|im_end\|>\\n<\|im_start\|>assistant\\n"/,
+  )
+  assert.equal(asked?.maxTokens, 512)
+  assert.equal(asked?.repeatable, false)
+})
+
+test('sampling parameters reach the engine', async () => {
+  await chat({ seed: -5, temperature: 1.5, top_p: 0.5, stop: 'X', max_tokens: 7, n: 2, top_k: -1 })
+  assert.deepEqual(
+    t.engine.asked.map((a) => [a.seed, a.temperature, a.topP, a.stop, a.maxTokens, a.repeatable, a.topK]),
+    [
+      [5, 1.5, 0.5, ['X'], 7, true, 0],
+      [6, 1.5, 0.5, ['X'], 7, true, 0],
+    ],
+  )
+  await chat({ max_completion_tokens: 3, max_tokens: 9, seed: 2 ** 40 })
+  assert.equal(t.engine.asked.at(-1)?.maxTokens, 3)
+})
+
+test('a stream begins with the role, ends with the reason, usage when asked, and DONE', async () => {
+  const got = await events(await chat({ stream: true, stream_options: { include_usage: true } }))
+  assert.deepEqual(
+    got.slice(0, -2).map((e) => [e.choices[0].delta, e.choices[0].finish_reason, e.usage]),
+    [
+      [{ role: 'assistant', content: '' }, null, null],
+      [{ content: 'Hel' }, null, null],
+      [{ content: 'lo' }, null, null],
+      [{}, 'stop', null],
+    ],
+  )
+  assert.deepEqual(got.at(-2).choices, [])
+  assert.equal(got.at(-2).usage.total_tokens, 12)
+  assert.equal(got.at(-1), 'DONE')
+  const without = await events(await chat({ stream: true }))
+  assert.ok(without.slice(0, -1).every((e) => !('usage' in e)))
+})
+
+test('tool calls are read from the text, streamed or not', async () => {
+  t.engine.script = ['<tool_', 'call>\n{"name": "f", "argum', 'ents": {"a": 1}}\n</tool_call>']
+  const { choices } = await (await chat({ tools })).json()
+  assert.equal(choices[0].finish_reason, 'tool_calls')
+  assert.equal(choices[0].message.content, null)
+  assert.deepEqual(choices[0].message.tool_calls[0].function, { name: 'f', arguments: '{"a": 1}' })
+  const got = await events(await chat({ tools, stream: true }))
+  const call = got.find((e) => e.choices?.[0]?.delta.tool_calls)
+  assert.equal(call.choices[0].delta.tool_calls[0].function.arguments, '{"a": 1}')
+  const plain = await (await chat({ tools, tool_choice: 'none' })).json()
+  assert.match(plain.choices[0].message.content, /^<tool_call>/)
+})
+
+test('grammars go to the engine for forced tools and JSON', async () => {
+  await chat({ tools, tool_choice: 'required' })
+  assert.match(t.engine.asked[0]?.grammar ?? '', /tool_call/)
+  await chat({ response_format: { type: 'json_object' } })
+  assert.match(t.engine.asked[1]?.grammar ?? '', /^root ::= object/)
+  await chat({ tools })
+  assert.equal(t.engine.asked[2]?.grammar, undefined)
+})
+
+test('log-probabilities in both shapes', async () => {
+  const body = await (await chat({ logprobs: true, top_logprobs: 1 })).json()
+  assert.deepEqual(body.choices[0].logprobs.content[0], {
+    token: 'Hel',
+    logprob: -0.5,
+    bytes: [72, 101, 108],
+    top_logprobs: [{ token: 'Hel', logprob: -0.5, bytes: [72, 101, 108] }],
+  })
+  const text = await (await t.post('/v1/completions', { model: MODEL, prompt: 'x', logprobs: 1 })).json()
+  assert.deepEqual(text.choices[0].logprobs.text_offset, [0, 3])
+})
+
+test('completions take a text, texts or token ids, and echo', async () => {
+  const ask = (more: object) => t.post('/v1/completions', { model: MODEL, ...more })
+  const several = await (await ask({ prompt: ['a', 'b'], n: 2, echo: true })).json()
+  assert.deepEqual(
+    several.choices.map((c: { text: string }) => c.text),
+    ['aHello', 'aHello', 'bHello', 'bHello'],
+  )
+  assert.equal(several.usage.prompt_tokens, 20)
+  await ask({ prompt: [1, 2] })
+  assert.deepEqual(t.engine.asked.at(-1)?.prompt, { tokens: [1, 2] })
+  const got = await events(await ask({ prompt: 'a', stream: true }))
+  assert.equal(got.map((e) => (e === 'DONE' ? '' : e.choices[0].text)).join(''), 'Hello')
+})
+
+test('what is wrong is named, with OpenAI’s shape beside detail', async () => {
+  const overflow = new EngineError('context_overflow', 'x', { promptTokens: 9000, contextSize: 2048 })
+  const cases: [object, number, RegExp, Error?][] = [
+    [{ model: 'a/b' }, 404, /a\/b does not exist. Use one of: smollm2/],
+    [{ messages: [] }, 422, /at least one message/],
+    [{ max_tokens: 0 }, 422, /max_tokens/],
+    [{ messages: [{ role: 'robot', content: '' }] }, 400, /robot/],
+    [{ messages: [{ role: 'user', content: [{ type: 'image_url' }] }] }, 400, /image_url.*text only/],
+    [{ logit_bias: { 1: 5 } }, 400, /logit_bias/],
+    [{ best_of: 2 }, 400, /best_of/],
+    [{ functions: [{}] }, 400, /tools/],
+    [{}, 400, /9000 tokens.*2048/, overflow],
+    [{}, 503, /ended while/, new EngineError('crashed', 'SIGSEGV')],
+    [{}, 503, /3 requests/, new EngineError('busy', 'x', { waiting: 3 })],
+    [{}, 400, /cannot be enforced: left recursion/, new EngineError('bad_grammar', 'left recursion')],
+  ]
+  for (const [more, status, message, err] of cases) {
+    t.engine.script = err ? [err] : ['x']
+    for (const stream of [false, true]) {
+      const response = await chat({ ...more, stream })
+      assert.equal(response.status, status, JSON.stringify(more))
+      const body = await response.json()
+      assert.match(body.error.message, message)
+      assert.ok(body.detail)
+    }
+  }
+})
+
+test('a failure in the middle of a stream is an event that clients raise', async () => {
+  t.engine.script = ['a', new EngineError('crashed', 'SIGSEGV')]
+  const got = await events(await chat({ stream: true }))
+  assert.equal(got.at(-1).error.code, 'ENGINE_ENDED')
+  assert.ok(!got.includes('DONE'))
+})
+
+test('hanging up ends the work, streamed or not', async () => {
+  t.engine.script = ['hang']
+  const before = t.engine.aborted
+  const abort = new AbortController()
+  const plain = t.post('/v1/chat/completions', { model: MODEL, messages }, { signal: abort.signal })
+  setTimeout(() => abort.abort(), 50)
+  await Promise.resolve(plain).catch(() => undefined)
+  assert.equal(t.engine.aborted, before + 1)
+  const stream = await chat({ stream: true })
+  const reader = stream.body?.getReader()
+  await reader?.read()
+  await reader?.cancel()
+  assert.equal(t.engine.aborted, before + 2)
+})
+
+test('a model that is being loaded answers 503 with what is going on', async () => {
+  t.engine.loading = 'fetching (40 %)'
+  const response = await chat()
+  assert.equal(response.status, 503)
+  assert.ok(response.headers.get('retry-after'))
+  assert.match((await response.json()).detail, /fetching \(40 %\)/)
+  const ready = await t.app.request('/v1/health/ready')
+  assert.equal(ready.status, 503)
+  const body = await ready.json()
+  assert.equal(body.object, 'error')
+  assert.match(body.message, /fetching/)
+  assert.equal((await t.app.request('/v1/health/live')).status, 200)
+})
+
+test('the paths of a NIM', async () => {
+  const get = async (path: string) => (await t.app.request(path)).json()
+  assert.deepEqual(await get('/v1/health/ready'), {
+    object: 'health.response',
+    message: 'Service is ready.',
+    status: 'ready',
+  })
+  const { data } = await get('/v1/models')
+  assert.deepEqual(
+    [data[0].id, data[0].root, data[0].parent, data[0].max_model_len],
+    [MODEL, MODEL, null, 2048],
+  )
+  assert.equal((await get(`/v1/models/${MODEL}`)).id, MODEL)
+  assert.equal((await t.app.request('/v1/models/a/b@v1')).status, 404)
+  const metadata = await get('/v1/metadata')
+  assert.deepEqual(metadata.modelInfo[0].weights, { id: MODEL, sha256: 'base-sha' })
+  assert.equal((await get('/v1/license')).name, 'apache-2.0')
+  assert.ok((await get('/v1/version')).release)
+  assert.equal((await t.app.request('/v1/metrics')).status, 200)
+  const document = await get('/openapi.json')
+  assert.ok(document.paths['/v1/chat/completions'].post.requestBody)
+  assert.equal((await t.post('/v1/embeddings', { model: MODEL, input: 'x' })).status, 501)
+})

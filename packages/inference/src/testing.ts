@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+import { mkdtemp } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createMetrics, createPlatformFetch, type ServiceContext, silentLogger } from '@open-nemo/runtime'
+import { loadCatalogue } from '@open-nemo/runtime/catalogue/index.ts'
+import { Hono } from 'hono'
+import {
+  type Engine,
+  EngineError,
+  type GenerateEvent,
+  type GenerateRequest,
+  type LoadedModel,
+} from './engine/types.ts'
+import { startInference } from './index.ts'
+
+export const LOADED: LoadedModel = {
+  contextSize: 2048,
+  trainContextSize: 8192,
+  sequences: 8,
+  bos: '<|im_start|>',
+  eos: '<|im_end|>',
+  stateBytes: 1,
+  shape: { architecture: 'llama', layers: 2, heads: 4, kvHeads: 2 },
+}
+
+/** An engine that says what the test tells it to, and remembers what it was asked. */
+export class ScriptedEngine implements Engine {
+  asked: GenerateRequest[] = []
+  unloaded: string[] = []
+  aborted = 0
+  loading: string | undefined
+  /** Pieces of the answer; an error is thrown, 'hang' waits until the caller hangs up. */
+  script: (string | Error)[] = ['Hel', 'lo']
+
+  state() {
+    return this.loading
+      ? ({ status: 'loading', message: this.loading } as const)
+      : ({ status: 'ready', model: LOADED } as const)
+  }
+
+  async ready() {
+    if (this.loading) throw new EngineError('loading', this.loading)
+    return LOADED
+  }
+
+  async *generate(request: GenerateRequest, signal: AbortSignal): AsyncGenerator<GenerateEvent> {
+    this.asked.push(request)
+    const [first] = this.script
+    if (first instanceof Error) throw first
+    yield { type: 'start', promptTokens: 10, cachedTokens: 4 }
+    for (const piece of this.script) {
+      if (piece instanceof Error) throw piece
+      if (piece === 'hang') await this.#hang(signal)
+      const logprobs =
+        request.topLogprobs === undefined
+          ? undefined
+          : [{ token: piece, logprob: -0.5, top: [{ token: piece, logprob: -0.5 }] }]
+      yield { type: 'text', text: piece, logprobs }
+    }
+    yield { type: 'end', finish: 'stop', completionTokens: this.script.length }
+  }
+
+  #hang(signal: AbortSignal): Promise<never> {
+    return new Promise((_, reject) => {
+      const leave = () => {
+        this.aborted++
+        reject(signal.reason)
+      }
+      if (signal.aborted) leave()
+      else signal.addEventListener('abort', leave, { once: true })
+    })
+  }
+
+  unload(key: string) {
+    this.unloaded.push(key)
+  }
+
+  async stop() {}
+}
+
+type Entity = Record<string, unknown>
+
+/** The inference service over a scripted engine, and an entity store and data store kept in memory. */
+export async function startTestService(env: Record<string, string> = {}) {
+  const engine = new ScriptedEngine()
+  const entities: Entity[] = []
+  const files = new Map<string, Uint8Array | string>()
+  const calls: string[] = []
+  const commit = { sha: 'c1' }
+  const outside = new Map<string, (request: Request) => Response | Promise<Response>>()
+  const world = new Hono()
+  world.get('/v1/models', (c) => {
+    calls.push(c.req.url)
+    const filter = ['peft', 'api_endpoint'].find((f) => c.req.query(`filter[${f}]`) === 'true')
+    const all = entities.filter((e) => !filter || e[filter])
+    const sorted = all.toSorted((a, b) => String(b.updated_at).localeCompare(String(a.updated_at)))
+    const data = Number(c.req.query('page') ?? 1) === 1 ? sorted : []
+    return c.json({ object: 'list', data, pagination: { total_results: all.length } })
+  })
+  world.get('/v1/hf/api/models/:ns/:repo/revision/:rev', (c) => c.json(commit))
+  world.get('/v1/hf/:ns/:repo/resolve/:rev/:file', (c) => {
+    const body = files.get(c.req.param('file'))
+    return body === undefined ? c.json({ error: 'no' }, 404) : new Response(body as BodyInit)
+  })
+  const inner = createPlatformFetch((_role, request) => world.fetch(request))
+  const dataDir = await mkdtemp(join(tmpdir(), 'inference-'))
+  const catalogue = {
+    ...(await loadCatalogue({ env: {}, home: dataDir, cacheDir: dataDir })),
+    ensureGguf: async () => ({ path: '/dev/null', sha256: 'base-sha' }),
+  }
+  const started = await startInference(
+    {
+      name: 'inference',
+      env: { NIM_PEFT_REFRESH_INTERVAL: '3600', NEMO_LOAD_WAIT: '0', ...env },
+      dataDir,
+      cacheDir: dataDir,
+      db: undefined as never,
+      fetch: (async (input: string | URL | Request, init?: RequestInit) => {
+        const request = new Request(input, init)
+        const host = outside.get(new URL(request.url).hostname)
+        return host ? host(request) : inner(input, init)
+      }) as typeof globalThis.fetch,
+      urls: {
+        'entity-store': 'http://nemo-entity-store:8000',
+        'data-store': 'http://nemo-data-store:3000',
+      } as ServiceContext['urls'],
+      publicUrls: {} as ServiceContext['urls'],
+      catalogue,
+      log: silentLogger(),
+      metrics: createMetrics(),
+    },
+    (options) => {
+      // The real one learns the weights' hash on the way.
+      void options.locate(() => undefined).catch(() => undefined)
+      return engine
+    },
+  )
+  const post = (path: string, body: unknown, init: RequestInit = {}) =>
+    started.app.request(path, { method: 'POST', body: JSON.stringify(body), ...init })
+  return { ...started, engine, entities, files, calls, commit, outside, post }
+}
