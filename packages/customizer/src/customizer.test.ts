@@ -91,6 +91,8 @@ test('an output name that is taken answers 409, also by a job that has not ended
   const taken = await create({ output_model: 'demo/taken@v1' })
   assert.equal(taken.status, 409)
   assert.match(taken.body.detail, /^model or dataset with name demo\/taken@v1 already exists/)
+  h.platform.repos.set('model/demo/tagged', { ...newRepo({}), tags: { v1: 'c0' } })
+  assert.equal((await create({ output_model: 'demo/tagged@v1' })).status, 409)
   assert.equal((await create({ output_model: 'demo/soon@v1' })).status, 200)
   assert.equal((await create({ output_model: 'demo/soon@v1' })).status, 409)
 })
@@ -117,6 +119,8 @@ test('what cannot be done is refused at creation, naming what works', async () =
   await refused({ hyperparameters: { ...LORA, min_learning_rate: 0.5 } }, 422, /lower than learning_rate/)
   await refused({ hyperparameters: { ...LORA, lora: { adapter_dropout: 2 } } }, 422, /adapter_dropout/)
   await refused({ output_model: 'demo/../x' }, 422, /output_model/)
+  await refused({ description: 'a\0b' }, 422, /U\+0000/)
+  await refused({ custom_fields: { a: ['\ud800'] } }, 422, /surrogate/)
   await refused({ output_model: 'demo/a b' }, 422, /output_model/)
 })
 

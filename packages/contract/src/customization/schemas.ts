@@ -135,7 +135,7 @@ export const jobCreate = z.looseObject({
   config: z.union([reference, configCreate.partial()]),
   dataset: jobDataset,
   hyperparameters,
-  dataset_parameters: z.looseObject({}).nullish(),
+  dataset_parameters: z.looseObject({ tools: z.array(z.looseObject({})).max(1000).nullish() }).nullish(),
   integrations: z.array(z.looseObject({})).max(100).nullish(),
   output_model: z.string().max(600).nullish(),
 })

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { createWriteStream } from 'node:fs'
+import { createReadStream, createWriteStream } from 'node:fs'
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { Readable, Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { ReadableStream } from 'node:stream/web'
@@ -23,6 +24,8 @@ export interface DownloadRequest {
   /** Folder that takes the files; what is complete in it is not fetched again. */
   folder: string
   promptTemplate: string
+  /** Given to the chats that name no tools of their own. */
+  tools: Record<string, unknown>[] | null
   signal: AbortSignal
   onFile?: (path: string) => void
 }
@@ -92,6 +95,7 @@ async function fetchOne(
     await pipeline(input, check, createWriteStream(part), { signal })
     if (received < size) throw new Error(`${file.path}: the download ended at byte ${received} of ${size}`)
     const rows = checker.flush()
+    if (request.tools) await addTools(part, request.tools)
     await rename(part, path)
     await writeFile(marker, `${revision} ${rows}`)
     return { path, rows }
@@ -99,4 +103,19 @@ async function fetchOne(
     await rm(part, { force: true })
     throw err
   }
+}
+
+/** Rewrites a checked file so that every chat without tools has these. */
+async function addTools(path: string, tools: Record<string, unknown>[]): Promise<void> {
+  const lines = createInterface({ input: createReadStream(path), crlfDelay: Number.POSITIVE_INFINITY })
+  async function* rewritten(): AsyncGenerator<string> {
+    for await (const line of lines) {
+      const text = line.replace(/^\ufeff/, '')
+      const row = text.trim() ? JSON.parse(text) : undefined
+      const lacks = row !== undefined && 'messages' in row && row.tools == null
+      yield `${lacks ? JSON.stringify({ ...row, tools }) : text}\n`
+    }
+  }
+  await pipeline(Readable.from(rewritten()), createWriteStream(`${path}.tools`))
+  await rename(`${path}.tools`, path)
 }

@@ -27,6 +27,7 @@ import {
   newEntity,
   readEntities,
   readEntity,
+  refuseUnstorable,
   updateEntity,
 } from './store.ts'
 import { type EntityRoutes, presentTarget } from './targets.ts'
@@ -86,6 +87,7 @@ export function registerConfigs({ app, db }: EntityRoutes): void {
       response: configEntity,
     },
     async ({ body }) => {
+      refuseUnstorable(body)
       const entity = newEntity('config', body)
       const target = await resolveTarget(db, body, entity)
       entity.target = referenceOf(target)
@@ -141,6 +143,7 @@ export function registerConfigs({ app, db }: EntityRoutes): void {
       response: configEntity,
     },
     async ({ body, params }) => {
+      refuseUnstorable(body)
       const entity = await updateEntity(db, 'config', keyOf(params), (old) => patchedConfig(old, body))
       if (!entity) throw notFound('config', referenceOf(keyOf(params)))
       return { ...(await present(entity)), warning_message: null }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { newId, nowMicros } from '@open-nemo/contract'
+import { invalid, newId, nowMicros } from '@open-nemo/contract'
 import type { Database, Queryable } from '@open-nemo/runtime'
 
 export type EntityKind = 'target' | 'config'
@@ -22,6 +22,18 @@ export interface Key {
 const PREFIX: Record<EntityKind, string> = {
   target: 'customization_target',
   config: 'customization_config',
+}
+
+/** Throws a 422 for text that the database cannot store: U+0000 and halves of surrogate pairs. */
+export function refuseUnstorable(value: unknown, loc: (string | number)[] = ['body']): void {
+  if (typeof value === 'string' && (value.includes('\0') || !value.isWellFormed())) {
+    throw invalid(loc, 'holds U+0000 or half a surrogate pair, which cannot be stored')
+  }
+  if (typeof value !== 'object' || value === null) return
+  for (const [key, inner] of Object.entries(value)) {
+    refuseUnstorable(key, [...loc, '(key)'])
+    refuseUnstorable(inner, [...loc, key])
+  }
 }
 
 /** A document with id, times and names filled in; a missing name is the id, a missing namespace `default`. */

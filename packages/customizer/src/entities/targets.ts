@@ -19,6 +19,7 @@ import {
   newEntity,
   readEntities,
   readEntity,
+  refuseUnstorable,
   updateEntity,
 } from './store.ts'
 
@@ -65,6 +66,7 @@ export function registerTargets({ app, db, catalogue, activeJobOf }: EntityRoute
       response: targetEntity,
     },
     async ({ body }) => {
+      refuseUnstorable(body)
       const entity = newEntity('target', { enabled: true, ...body })
       entity.base_model = requireWeights(
         catalogue,
@@ -120,6 +122,7 @@ export function registerTargets({ app, db, catalogue, activeJobOf }: EntityRoute
       response: targetEntity,
     },
     async ({ body, params }) => {
+      refuseUnstorable(body)
       const given = Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null))
       if (body.base_model) requireWeights(catalogue, body.base_model)
       const entity = await updateEntity(db, 'target', keyOf(params), (old) => ({ ...old, ...given }))

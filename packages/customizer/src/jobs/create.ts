@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { newId, nowMicros } from '@open-nemo/contract'
+import { newId, nowMicros, UpstreamError } from '@open-nemo/contract'
 import { customizationErrors as errors } from '@open-nemo/contract/customization/errors.ts'
 import {
   type Hyperparameters,
@@ -12,13 +12,14 @@ import {
   type JobWarning,
   type TrainingOption,
 } from '@open-nemo/contract/customization/schemas.ts'
+import { createDataStoreClient } from '@open-nemo/contract/data-store/client.ts'
 import { isUniqueViolation, type Queryable, type ServiceContext, validate } from '@open-nemo/runtime'
 import { listFiles, reach, resolveDataset, type SourceContext } from '../data/source.ts'
 import { findByReference, referenceOf } from '../entities/references.ts'
-import { type Entity, readEntity } from '../entities/store.ts'
+import { type Entity, readEntity, refuseUnstorable } from '../entities/store.ts'
 import { requireWeights } from '../entities/targets.ts'
 import type { JobTable } from './list.ts'
-import { parseOutputModel } from './output-model.ts'
+import { type OutputModel, parseOutputModel } from './output-model.ts'
 import { initialState } from './progress.ts'
 import type { CustomizationJob, JobPayload } from './types.ts'
 
@@ -36,6 +37,7 @@ const KEPT = ['description', 'project', 'custom_fields', 'ownership', 'dataset_p
  * what works; hardware settings without meaning here become warnings.
  */
 export async function createJob(ctx: CreateContext, body: JobCreate): Promise<CustomizationJob> {
+  refuseUnstorable(body)
   const id = newId('cust')
   refuseUnsupported(body.hyperparameters)
   const config = await resolveConfig(ctx.db, body.config)
@@ -63,6 +65,7 @@ export async function createJob(ctx: CreateContext, body: JobCreate): Promise<Cu
       prompt_template: String(config.prompt_template ?? DEFAULT_TEMPLATE),
     },
     chat_prompt_template: chatTemplate,
+    tools: (body.dataset_parameters?.tools as Record<string, unknown>[] | null | undefined) ?? null,
     dataset: source.label,
     source,
     hyperparameters,
@@ -146,14 +149,26 @@ function pickOption(config: Entity, wanted: Hyperparameters): TrainingOption {
 }
 
 /** A model entity, or a version in the Data Store, with the job's output name must not be there yet. */
-async function refuseTaken(ctx: CreateContext, output: ReturnType<typeof parseOutputModel>): Promise<void> {
+async function refuseTaken(ctx: CreateContext, output: OutputModel): Promise<void> {
   const { namespace, name, version, full } = output
   const { models, datasets } = ctx.entities
   const find = async () =>
     (await models.find(namespace, `${name}@${version}`)) ??
     (await datasets.find(namespace, `${name}@${version}`))
-  if (await reach('entity-store', find())) {
+  const hasEntity = await reach('entity-store', find())
+  if (hasEntity || (await reach('data-store', hasTag(ctx, output)))) {
     throw errors.OUTPUT_MODEL_EXISTS({ name: full, field: 'output_model' })
+  }
+}
+
+async function hasTag(ctx: CreateContext, { namespace, name, version }: OutputModel): Promise<boolean> {
+  const client = createDataStoreClient({ baseUrl: ctx.dataStoreUrl, fetch: ctx.fetch })
+  try {
+    const { tags } = await client.listRefs({ type: 'model', id: `${namespace}/${name}` })
+    return tags.some((tag) => tag.name === version)
+  } catch (err) {
+    if (err instanceof UpstreamError && err.status === 404) return false
+    throw err
   }
 }
 

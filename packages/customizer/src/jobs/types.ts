@@ -27,6 +27,8 @@ export interface JobPayload {
     dataset_schema?: Record<string, unknown>
   }
   chat_prompt_template: string | null
+  /** Tools for the chats that name none of their own. */
+  tools: Record<string, unknown>[] | null
   dataset: string
   source: DataSource
   hyperparameters: Hyperparameters

@@ -179,6 +179,53 @@ test('a job whose work folder is gone begins anew', async () => {
   assert.equal(job.status_details.steps_completed, 8)
 })
 
+test('a job whose cancellation was under way when the platform was killed is cancelled at the next start', async () => {
+  harness = await startHarness(db, { env: { FAKE_STEP_MS: '100' } })
+  const id = await harness.createJob({ output_model: 'demo/half' })
+  await harness.waitFor(id, 'running')
+  await harness.service.stop()
+  const killed = `UPDATE customizer.jobs SET status = 'cancelling', cancel_requested = true WHERE id = '${id}'`
+  await db.exec(killed)
+  await harness.restart()
+  await harness.waitFor(id, 'cancelled')
+  assert.equal(harness.platform.entities.has('models/demo/half'), false)
+})
+
+test('a job killed after its last step only has its status to set', async () => {
+  harness = await startHarness(db)
+  const id = await harness.createJob({ output_model: 'demo/late' })
+  await harness.waitFor(id, 'completed')
+  await harness.service.stop()
+  await db.exec(`UPDATE customizer.jobs SET status = 'running' WHERE id = '${id}'`)
+  const before = harness.platform.calls.length
+  await harness.restart()
+  await harness.waitFor(id, 'completed')
+  assert.equal(harness.platform.calls.length, before)
+})
+
+test('tools of the job are given to chats that name none', async () => {
+  harness = await startHarness(db, { env: { FAKE_STEP_MS: '80' } })
+  const chat = {
+    messages: [
+      { role: 'user', content: 'a' },
+      { role: 'assistant', content: 'b' },
+    ],
+  }
+  const rows = jsonl([chat, { ...chat, tools: [{ own: 1 }] }])
+  harness.platform.repos.set('dataset/demo/chats', newRepo({ 'training/c.jsonl': rows }))
+  const id = await harness.createJob({ dataset: 'demo/chats', dataset_parameters: { tools: [{ given: 1 }] } })
+  await harness.waitFor(id, 'running')
+  const text = await readFile(join(harness.dataDir, 'jobs', id, 'data', 'training', 'c.jsonl'), 'utf8')
+  assert.deepEqual(
+    text
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line).tools),
+    [[{ given: 1 }], [{ own: 1 }]],
+  )
+  await harness.waitFor(id, 'completed')
+})
+
 test('an outage of the data store is waited out, and the ending is not done twice', async () => {
   harness = await startHarness(db, { env: { FAKE_STEP_MS: '20' } })
   const id = await harness.createJob({ output_model: 'demo/outage@v2' })

@@ -48,6 +48,7 @@ const STEPS: readonly { name: string; part: string; work: Step }[] = [
   { name: 'entity', part: 'EntityHandler_1_', work: entityStep },
   { name: 'serve', part: 'EntityHandler_1_', work: serveStep },
 ]
+const DONE = 'done'
 const LOG_BYTES = 256 * 1024
 // Large and of no use once a job has ended; events and logs stay.
 const LEFTOVERS = ['data', 'checkpoints', 'output', 'chat_template.jinja']
@@ -137,17 +138,16 @@ export function createRunner(options: RunnerOptions): Runner {
 
   let failing: string = STEPS[0]?.part ?? ''
   async function runSteps(run: Run, from: string): Promise<void> {
-    const first = Math.max(
-      0,
-      STEPS.findIndex((step) => step.name === from),
-    )
+    const at = STEPS.findIndex((step) => step.name === from)
+    // A job may have been killed after its last step, before its status was set.
+    const first = from === DONE ? STEPS.length : Math.max(0, at)
     for (let i = first; i < STEPS.length; i++) {
       const step = STEPS[i]
       if (!step) break
       failing = step.part
       throwIfStopped(run.signal)
       await step.work(options, run)
-      await run.completeStep(STEPS[i + 1]?.name ?? 'done')
+      await run.completeStep(STEPS[i + 1]?.name ?? DONE)
     }
   }
 
@@ -189,9 +189,9 @@ export function createRunner(options: RunnerOptions): Runner {
 
   async function finish(run: Run, status: 'completed' | 'failed' | 'cancelled'): Promise<void> {
     void run.update((state) => ({ ...state, ended_at: nowMicros() }))
+    await removeLeftovers(run.workdir)
     await run.release(status)
     log.info({ job: run.id, status }, 'job ended')
-    await removeLeftovers(run.workdir)
   }
 
   /** Tells the jobs behind the active one what they wait for. */

@@ -81,7 +81,9 @@ function fakeHub({ repos }: FakePlatform): Hono {
     )
   })
   app.get(`${at}/refs`, (c) => {
-    const tags = Object.entries(of(c)?.tags ?? {}).map(([name, targetCommit]) => ({ name, targetCommit }))
+    const repo = of(c)
+    if (!repo) return c.json({}, 404)
+    const tags = Object.entries(repo.tags).map(([name, targetCommit]) => ({ name, targetCommit }))
     return c.json({ branches: [], converts: [], tags })
   })
   app.get(`${at}/commits/:rev`, (c) => {

@@ -91,3 +91,11 @@ test('only jobs that nobody works on are deleted', async () => {
   assert.equal(await jobs.get('job'), undefined)
   assert.equal(await jobs.update('job', () => ({ status: 'x' })), undefined)
 })
+
+test('text that PostgreSQL refuses is stored in another form', async () => {
+  await add('job')
+  const lease = leaseOf(await claim('a'), 'a')
+  const state = { progress: 1, log: 'a\0b \ud800 \\u0000 😀' }
+  const saved = await jobs.save(lease, { state })
+  assert.deepEqual(saved.state, { progress: 1, log: 'a\ufffdb \ufffd \\u0000 😀' })
+})

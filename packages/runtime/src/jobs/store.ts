@@ -62,7 +62,7 @@ export function createJobStore<Payload, State>(db: Database, schema: string) {
         lease.attempt,
         change.status ?? null,
         change.step ?? null,
-        change.state === undefined ? null : JSON.stringify(change.state),
+        change.state === undefined ? null : toJsonb(change.state),
         nowMicros(),
       ],
     )
@@ -87,8 +87,8 @@ export function createJobStore<Payload, State>(db: Database, schema: string) {
           job.id,
           job.kind,
           job.status,
-          JSON.stringify(job.payload),
-          JSON.stringify(job.state),
+          toJsonb(job.payload),
+          toJsonb(job.state),
           job.createdAt ?? nowMicros(),
         ],
       )
@@ -192,7 +192,7 @@ export function createJobStore<Payload, State>(db: Database, schema: string) {
             id,
             next.status ?? null,
             next.step ?? null,
-            next.state === undefined ? null : JSON.stringify(next.state),
+            next.state === undefined ? null : toJsonb(next.state),
             next.isCancelRequested ?? null,
             nowMicros(),
           ],
@@ -210,6 +210,16 @@ export function createJobStore<Payload, State>(db: Database, schema: string) {
       return rows.length === 1
     },
   }
+}
+
+/**
+ * JSON that PostgreSQL takes: it refuses U+0000 and half surrogate pairs, which a program's output may hold. A job
+ * whose progress could not be written would never end.
+ */
+function toJsonb(value: unknown): string {
+  return JSON.stringify(value).replace(/\\(?:\\|u(?:0000|d[89a-f][0-9a-f]{2}))/gi, (found) =>
+    found === '\\\\' ? found : '\ufffd',
+  )
 }
 
 const COLUMNS =
