@@ -3,7 +3,7 @@ import { ApiError, UpstreamError, ValidationError } from '@open-nemo/contract'
 import type { DataStoreClient } from '@open-nemo/contract/data-store/client.ts'
 import { parseFilesUrl } from '@open-nemo/contract/data-store/refs.ts'
 import type { EntityStoreClient } from '@open-nemo/contract/entity-store/client.ts'
-import type { Model } from '@open-nemo/contract/entity-store/schemas.ts'
+import { MASKED_KEY, type Model } from '@open-nemo/contract/entity-store/schemas.ts'
 import type { Logger } from '@open-nemo/runtime'
 import { AdapterFormatError } from '../lora/convert.ts'
 import { SafetensorsError } from '../lora/safetensors.ts'
@@ -202,7 +202,9 @@ function isServable(model: Model): boolean {
 function upstreamOf(model: Model): UpstreamEntry | undefined {
   if (!model.api_endpoint) return undefined
   const { url, model_id, api_key } = model.api_endpoint
-  return { id: nameOf(model), created: seconds(model.created_at), endpoint: { url, model_id, api_key } }
+  // Without the platform's token the store shows only that there is a key.
+  const key = api_key === MASKED_KEY ? undefined : api_key
+  return { id: nameOf(model), created: seconds(model.created_at), endpoint: { url, model_id, api_key: key } }
 }
 
 function findBase(bases: BaseModels, model: Model): BaseModel | undefined {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { ServiceContext } from '@open-nemo/runtime'
 import type { InferenceConfig } from '../config.ts'
+import { metered } from '../engine/metered.ts'
 import { startEngine } from '../engine/supervisor.ts'
 import type { Engine, LoadedModel } from '../engine/types.ts'
 import { type ChatTemplate, compileChatTemplate } from '../prompt/chat-template.ts'
@@ -30,7 +31,7 @@ export type EngineStarter = typeof startEngine
 
 /** One engine for each GGUF model of the catalogue: the primary one at once, the others when first asked for. */
 export function createBaseModels(
-  ctx: Pick<ServiceContext, 'catalogue' | 'log'>,
+  ctx: Pick<ServiceContext, 'catalogue' | 'log' | 'metrics'>,
   config: InferenceConfig,
   start: EngineStarter = startEngine,
 ): BaseModels {
@@ -59,14 +60,14 @@ export function createBaseModels(
 }
 
 function startBase(
-  ctx: Pick<ServiceContext, 'catalogue' | 'log'>,
+  ctx: Pick<ServiceContext, 'catalogue' | 'log' | 'metrics'>,
   config: InferenceConfig,
   model: CatalogueModel,
   start: EngineStarter,
 ): BaseModel {
   let sha256: string | undefined
   let compiled: { template: ChatTemplate | undefined } | undefined
-  const engine = start({
+  const started = start({
     log: ctx.log.child({ model: model.id }),
     locate: async (say) => {
       const gguf = await ctx.catalogue.ensureGguf(model, ({ message, fraction }) =>
@@ -88,7 +89,7 @@ function startBase(
   })
   return {
     model,
-    engine,
+    engine: metered(started, ctx.metrics, model.id),
     sha256: () => sha256,
     template: ({ bos, eos }) => {
       compiled ??= {

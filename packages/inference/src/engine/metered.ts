@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Registry } from '@open-nemo/runtime'
+import { Counter, Histogram } from 'prom-client'
+import type { Engine } from './types.ts'
+
+/** Counts an engine's tokens and times its first ones, by base model. */
+export function metered(engine: Engine, metrics: Registry, model: string): Engine {
+  const tokens = tokenCounter(metrics)
+  const first = firstTokenTimes(metrics)
+  return {
+    state: () => engine.state(),
+    ready: (timeoutMs) => engine.ready(timeoutMs),
+    unload: (key) => engine.unload(key),
+    stop: () => engine.stop(),
+    async *generate(request, signal) {
+      const start = performance.now()
+      let isFirst = true
+      for await (const event of engine.generate(request, signal)) {
+        if (event.type === 'start') {
+          tokens.inc({ model, kind: 'prompt' }, event.promptTokens)
+          tokens.inc({ model, kind: 'cached' }, event.cachedTokens)
+        } else if (event.type === 'end') {
+          tokens.inc({ model, kind: 'completion' }, event.completionTokens)
+        } else if (isFirst) {
+          isFirst = false
+          first.observe({ model }, (performance.now() - start) / 1000)
+        }
+        yield event
+      }
+    },
+  }
+}
+
+function tokenCounter(metrics: Registry): Counter<'model' | 'kind'> {
+  const name = 'inference_tokens_total'
+  const known = metrics.getSingleMetric(name)
+  if (known) return known as Counter<'model' | 'kind'>
+  return new Counter({
+    name,
+    help: 'Tokens of prompts (of them cached) and of completions that ended',
+    labelNames: ['model', 'kind'],
+    registers: [metrics],
+  })
+}
+
+function firstTokenTimes(metrics: Registry): Histogram<'model'> {
+  const name = 'inference_first_token_seconds'
+  const known = metrics.getSingleMetric(name)
+  if (known) return known as Histogram<'model'>
+  return new Histogram({
+    name,
+    help: 'Time from a request to its first text in seconds, waiting for a sequence included',
+    labelNames: ['model'],
+    buckets: [0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60],
+    registers: [metrics],
+  })
+}
