@@ -21,12 +21,12 @@ export interface Committed {
 export async function commit(
   store: Repositories,
   repo: Repo,
-  args: { branch: string; body: AsyncIterable<Uint8Array>; openPull: boolean },
+  args: { branch: string; body: AsyncIterable<Uint8Array>; expected?: number; openPull: boolean },
 ): Promise<Committed> {
   const branch = checkRefName(args.branch)
   // known before the body is read: a gigabyte for a branch that is not there would be sent in vain
   if (!args.openPull) await headOf(store, repo, branch)
-  const upload = await receiveCommit(args.body, store.temporary(), repo.gitDir)
+  const upload = await receiveCommit(args.body, store.temporary(), repo.gitDir, args.expected)
   try {
     const result = await store.exclusive(repo, () => apply(store, repo, { ...args, branch, upload }))
     await store.rows.touchRepo(repo.id)

@@ -38,12 +38,14 @@ export interface Upload {
 
 /**
  * Reads a commit body: small contents go to git, large ones to files, all outside of the repository, so that a
- * body that never ends leaves nothing in it. `dir` does not exist yet.
+ * body that never ends leaves nothing in it. `dir` does not exist yet; `expected` is the length of the body,
+ * where it is known.
  */
 export async function receiveCommit(
   source: AsyncIterable<Uint8Array>,
   dir: string,
   gitDir: string,
+  expected = 0,
 ): Promise<Upload> {
   await mkdir(dir)
   const writer = new ObjectWriter(join(dir, 'git'), gitDir)
@@ -51,7 +53,7 @@ export async function receiveCommit(
     await writer.discard()
     await rm(dir, { recursive: true, force: true })
   }
-  const reader = new UploadReader(dir, writer)
+  const reader = new UploadReader(dir, writer, expected)
   try {
     for await (const line of scanCommit(source, reader, { longLine: LONG_LINE })) await reader.line(line)
     return { header: reader.end(), operations: reader.operations, writer, discard }
@@ -66,6 +68,8 @@ class UploadReader implements ContentReceiver {
   readonly operations: Operation[] = []
   readonly #dir: string
   readonly #writer: ObjectWriter
+  /** Bytes of the whole body, 0 when it does not say. */
+  readonly #expected: number
   #header: CommitHeader | undefined
   #sink: FileSink | undefined
   /** Base64 digits that wait for their group of four. */
@@ -74,8 +78,9 @@ class UploadReader implements ContentReceiver {
   #lineNumber = 0
   #files = 0
 
-  constructor(dir: string, writer: ObjectWriter) {
+  constructor(dir: string, writer: ObjectWriter, expected: number) {
     this.#dir = dir
+    this.#expected = expected
     this.#writer = writer
   }
 
@@ -199,7 +204,7 @@ class UploadReader implements ContentReceiver {
   }
 
   #newSink(): Promise<FileSink> {
-    return FileSink.create(join(this.#dir, `file${++this.#files}`))
+    return FileSink.create(join(this.#dir, `file${++this.#files}`), this.#expected)
   }
 }
 

@@ -97,7 +97,8 @@ async function makeCommit(store: Repositories, type: RepoType, input: RouteInput
   const repo = await repoOf(store, type, input)
   const openPull = flag(query.get('create_pr'))
   const branch = param(input, 'revision')
-  const made = await onDisk(() => commit(store, repo, { branch, openPull, body: bodyOf(c) }))
+  const expected = Number(c.req.header('content-length') ?? 0)
+  const made = await onDisk(() => commit(store, repo, { branch, openPull, body: bodyOf(c), expected }))
   return {
     success: true,
     commitOid: made.commit,

@@ -126,7 +126,7 @@ async function object(args: { repos: Repo[]; base: string; oid: string; size: nu
 async function upload(store: Repositories, input: RouteInput<unknown>, repos: Repo[]): Promise<Response> {
   const oid = oidOf(param(input, 'oid'))
   await onDisk(async () => {
-    const sink = await FileSink.create(store.temporary())
+    const sink = await FileSink.create(store.temporary(), Number(input.c.req.header('content-length') ?? 0))
     try {
       await pour(input.c, sink)
       const { sha256 } = await sink.finish()

@@ -20,7 +20,7 @@ test('bytes and base64 in pieces of any size arrive whole, with their hash', asy
     ['c', 77_777],
   ] as const) {
     const raw = await FileSink.create(join(dir, `${name}-raw`))
-    const coded = await FileSink.create(join(dir, `${name}-coded`))
+    const coded = await FileSink.create(join(dir, `${name}-coded`), 64 * 1024 * 1024)
     for (let at = 0; at < bytes.length; at += step * 3) {
       const part = bytes.subarray(at, at + step * 3)
       await raw.write(part)

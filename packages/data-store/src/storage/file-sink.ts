@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-import { createHash } from 'node:crypto'
 import { type FileHandle, open, rm } from 'node:fs/promises'
+import { type Hasher, inlineHasher, workerHasher } from './hasher.ts'
 
 const BLOCK = 1024 * 1024
 /** How many blocks may be on their way to the disk while the next one fills. */
 const BLOCKS = 4
+/** From this size on the hash is made on another thread. */
+const LARGE = 32 * BLOCK
 /** The disk is asked to write after this much, so that the last sync has little left to do. */
-const SYNC_EVERY = 32 * BLOCK
+const SYNC_EVERY = 64 * BLOCK
 
 /**
  * Writes a temporary file of any size with a fixed amount of memory, hashing (sha256) on the way.
@@ -16,7 +18,7 @@ export class FileSink {
   readonly path: string
   size = 0
   readonly #file: FileHandle
-  readonly #hash = createHash('sha256')
+  readonly #hasher: Hasher
   readonly #free: Buffer[] = []
   #made = 0
   #block: Buffer | undefined
@@ -26,15 +28,19 @@ export class FileSink {
   #unsynced = 0
   #syncing: Promise<void> | undefined
   #failure: Error | undefined
+  #finished = false
   #wake: (() => void) | undefined
 
-  private constructor(path: string, file: FileHandle) {
+  private constructor(path: string, file: FileHandle, hasher: Hasher) {
     this.path = path
     this.#file = file
+    this.#hasher = hasher
   }
 
-  static async create(path: string): Promise<FileSink> {
-    return new FileSink(path, await open(path, 'wx', 0o644))
+  /** `expected` is about how many bytes will come, as far as that is known. */
+  static async create(path: string, expected = 0): Promise<FileSink> {
+    const file = await open(path, 'wx', 0o644)
+    return new FileSink(path, file, expected >= LARGE ? workerHasher() : inlineHasher())
   }
 
   /** Takes a copy of the bytes. The promise, where there is one, is to be awaited before the next call. */
@@ -85,15 +91,18 @@ export class FileSink {
     while (this.#pending > 0) await this.#change()
     await this.#syncing
     if (this.#failure) throw this.#failure
-    await this.#file.datasync()
+    const [sha256] = await Promise.all([this.#hasher.digest(), this.#file.datasync()])
+    this.#finished = true
     await this.#file.close()
-    return { sha256: this.#hash.digest('hex'), size: this.size }
+    return { sha256, size: this.size }
   }
 
   /** Removes the file; safe to call at any time, also after finish. */
   async discard(): Promise<void> {
     while (this.#pending > 0) await this.#change()
     await this.#syncing
+    if (!this.#finished) this.#hasher.drop()
+    this.#finished = true
     await this.#file.close().catch(() => {})
     await rm(this.path, { force: true })
   }
@@ -106,13 +115,13 @@ export class FileSink {
 
   #flush(block: Buffer): void {
     const bytes = block.subarray(0, this.#used)
-    this.#hash.update(bytes)
+    const hashed = this.#hasher.update(bytes)
     this.#block = undefined
     this.#used = 0
     this.#pending++
     const position = this.#position
     this.#position += bytes.length
-    writeAll(this.#file, bytes, position)
+    Promise.all([writeAll(this.#file, bytes, position), hashed])
       .catch((err: Error) => {
         this.#failure ??= err
       })
@@ -143,7 +152,7 @@ export class FileSink {
     if (this.#failure) throw this.#failure
     let block = this.#free.pop()
     if (!block) {
-      block = Buffer.allocUnsafeSlow(BLOCK)
+      block = Buffer.from(new SharedArrayBuffer(BLOCK))
       this.#made++
     }
     this.#block = block
