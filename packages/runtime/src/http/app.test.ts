@@ -2,10 +2,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ApiError, defineErrors } from '@open-nemo/contract'
+import { platformErrors } from '@open-nemo/contract/platform/errors.ts'
 import { z } from 'zod'
 import { silentLogger } from '../telemetry/log.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
 import { createApp } from './app.ts'
+import { errorResponse } from './error-response.ts'
 import { route } from './route.ts'
 
 const errors = defineErrors('app-test', {
@@ -57,6 +59,8 @@ test('a conflict is not retried by the SDK, an unknown path lists the way on, a 
   const conflict = await testApp().request('/things/a', { method: 'DELETE' })
   assert.equal(conflict.headers.get('x-should-retry'), 'false')
   assert.deepEqual(await conflict.json(), { detail: 'x is taken. Choose another', code: 'TEST_TAKEN' })
+  const absent = platformErrors.SERVICE_NOT_PRESENT({ service: 'evaluator', path: '/x' })
+  assert.equal(errorResponse(absent, 'openai', undefined).response.headers.get('x-should-retry'), 'false')
   const method = await testApp().request('/things', { method: 'PUT' })
   assert.equal(method.status, 405)
   assert.equal(method.headers.get('allow'), 'POST')

@@ -44,8 +44,8 @@ interface Rendering {
 
 function render(r: Rendering): Response {
   const headers = new Headers({ 'content-type': 'application/json', ...r.headers })
-  // The SDK would send a conflict three times.
-  if (r.status === 409) headers.set('x-should-retry', 'false')
+  // The SDK would send a conflict, or what is not served at all, three times.
+  if (r.status === 409 || r.status === 501) headers.set('x-should-retry', 'false')
   const body: Record<string, unknown> = { detail: r.detail }
   if (r.code) body.code = r.code
   if (r.style === 'hub') {
