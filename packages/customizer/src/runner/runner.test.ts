@@ -206,6 +206,38 @@ test('a job killed after its last step only has its status to set', async () => 
   assert.equal(harness.platform.calls.length, before)
 })
 
+test('the ending resumes after a kill: a commit without its tag, and an entity that is there, are not made again', async () => {
+  harness = await startHarness(db)
+  const id = await harness.createJob({ output_model: 'demo/ending@v1' })
+  await harness.waitFor(id, 'completed')
+  await harness.service.stop()
+  const repo = harness.platform.repos.get('model/demo/ending')
+  assert.ok(repo)
+  repo.tags = {}
+  await db.exec(`UPDATE customizer.jobs SET status = 'running', step = 'adapter' WHERE id = '${id}'`)
+  harness.platform.calls.length = 0
+  await harness.restart()
+  await harness.waitFor(id, 'completed')
+  assert.deepEqual([repo.tags.v1, repo.commits.length], [repo.commits[0]?.id, 2])
+  const writes = harness.platform.calls.filter((call) => !call.startsWith('GET'))
+  assert.deepEqual(writes, [
+    'POST /v1/hf/api/repos/create',
+    'POST /v1/hf/api/models/demo/ending/tag/c1',
+    'PATCH /v1/models/demo/ending%40v1',
+    'POST /v1/internal/refresh',
+  ])
+})
+
+test('a model of the same name that somebody makes meanwhile is not overwritten', async () => {
+  harness = await startHarness(db, { env: { FAKE_STEP_MS: '30' } })
+  const id = await harness.createJob({ output_model: 'demo/race@v1' })
+  await harness.waitFor(id, 'running')
+  harness.platform.entities.set('models/demo/race@v1', { custom_fields: {} })
+  const job = await harness.waitFor(id, 'failed')
+  assert.equal(lastLog(job).message, 'EntityHandler_1_Failed')
+  assert.match(lastLog(job).detail, /demo\/race@v1 already exists/)
+})
+
 test('tools of the job are given to chats that name none', async () => {
   harness = await startHarness(db, { env: { FAKE_STEP_MS: '80' } })
   const chat = {
