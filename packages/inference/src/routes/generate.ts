@@ -66,7 +66,7 @@ export function registerGenerate(on: GenerateRoutes): void {
       on,
       { path, id: `create_${path.slice(1)}`, summary: `POST ${path} of an upstream model` },
       async () => {
-        throw errors.OPERATION_NOT_SERVED({ operation: path.slice(1) })
+        throw errors.OPERATION_NOT_SERVED({ operation: path.slice(1) }).with({ 'x-should-retry': 'false' })
       },
     )
   }
