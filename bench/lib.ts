@@ -3,7 +3,7 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { arch, cpus, homedir, platform, release, tmpdir, totalmem } from 'node:os'
+import { arch, cpus, homedir, loadavg, platform, release, tmpdir, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -41,6 +41,8 @@ export function machine(): Record<string, string | number> {
     memory_gb: Math.round(totalmem() / 1e9),
     os: `${platform()} ${arch()} ${release().split('-')[0]}`,
     node: process.version,
+    // Read before the benchmark starts: above the number of cores, others worked here too and rates are too low.
+    load_before: Math.round((loadavg()[0] ?? 0) * 10) / 10,
   }
 }
 

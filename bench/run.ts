@@ -20,8 +20,9 @@ if (!load) {
   process.exit(2)
 }
 const { bench } = await load()
+const conditions = { machine: machine(), commit: commit() }
 const rows = await bench.run()
-const results = { machine: machine(), commit: commit(), rows }
+const results = { ...conditions, rows }
 const dir = join(ROOT, 'bench', 'results')
 await mkdir(dir, { recursive: true })
 await writeFile(join(dir, `${name}.json`), `${JSON.stringify(results, null, 2)}\n`)
