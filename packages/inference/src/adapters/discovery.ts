@@ -47,6 +47,9 @@ export interface DiscoveryOptions {
 /** A failure that may pass (the data store restarts, files are still coming) is tried again after this long. */
 const RETRY_MS = 2000
 
+/** With very many entities a look takes long: the pause after it is at least this many times as long. */
+const REST = 20
+
 interface Known {
   stamp: string
   retryAt: number
@@ -161,8 +164,10 @@ export function startDiscovery(options: DiscoveryOptions): Discovery {
 
   const tick = () => {
     if (abort.signal.aborted) return
+    const begun = performance.now()
     void (looking ?? lookOnce()).then(() => {
-      if (!abort.signal.aborted) timer = setTimeout(tick, options.intervalMs)
+      const wait = Math.max(options.intervalMs, (performance.now() - begun) * REST)
+      if (!abort.signal.aborted) timer = setTimeout(tick, wait)
     })
   }
   timer = setTimeout(tick, 100)
