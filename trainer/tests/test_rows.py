@@ -87,7 +87,7 @@ class Files(unittest.TestCase):
     def test_blank_lines_and_a_byte_order_mark_are_skipped(self):
         line = json.dumps({"prompt": "é", "completion": "b"}, ensure_ascii=False).encode()
         rows = self.read(b"\xef\xbb\xbf" + line + b"\r\n\n" + line)
-        self.assertEqual([row.where for row in rows], ["train.jsonl, line 1", "train.jsonl, line 3"])
+        self.assertEqual([row.where.split("/")[1] for row in rows], ["train.jsonl, line 1", "train.jsonl, line 3"])
 
     def test_errors_name_file_and_line(self):
         good = b'{"prompt": "a", "completion": "b"}\n'

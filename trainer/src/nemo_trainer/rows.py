@@ -36,7 +36,7 @@ def read_examples(paths: tuple[str, ...], prompt_template: str, chat: "ChatTempl
         for where, row in _read_lines(path):
             examples.append(example_of_row(row, where, prompt_template, chat, eos))
         if len(examples) == count:
-            raise _bad(os.path.basename(path), "the file has no rows")
+            raise _bad(_shown(path), "the file has no rows")
     return examples
 
 
@@ -131,8 +131,13 @@ def _field(row: dict[str, Any], name: str, where: str) -> str:
     return value
 
 
+def _shown(path: str) -> str:
+    """A file by its folder and name: training/a.jsonl and validation/a.jsonl must not look alike."""
+    return "/".join(os.path.normpath(path).split(os.sep)[-2:])
+
+
 def _read_lines(path: str) -> Iterator[tuple[str, Any]]:
-    name = os.path.basename(path)
+    name = _shown(path)
     try:
         file = open(path, "rb")
     except OSError as error:
