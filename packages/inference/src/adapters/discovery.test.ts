@@ -96,6 +96,19 @@ test('adapters that cannot be served say why, those that may come ask for patien
   assert.deepEqual(await refresh(), [MODEL])
 })
 
+test('an adapter that is found while its base loads is served once the base is there', async () => {
+  goodFiles()
+  t.entities.length = 0
+  t.commit.sha = 'c7'
+  t.engine.loading = 'reading weights'
+  t.entities.push(adapter('early@v1'))
+  const early = await chat('ns/early@v1')
+  assert.equal(early.status, 503)
+  assert.match((await early.json()).detail, /reading weights/)
+  t.engine.loading = undefined
+  assert.equal((await chat('ns/early@v1')).status, 200)
+})
+
 test('entities that are no adapter of ours are left alone', async () => {
   goodFiles()
   t.entities.length = 0

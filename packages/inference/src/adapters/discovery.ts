@@ -5,6 +5,7 @@ import { parseFilesUrl } from '@open-nemo/contract/data-store/refs.ts'
 import type { EntityStoreClient } from '@open-nemo/contract/entity-store/client.ts'
 import { MASKED_KEY, type Model } from '@open-nemo/contract/entity-store/schemas.ts'
 import type { Logger } from '@open-nemo/runtime'
+import { EngineError } from '../engine/types.ts'
 import { AdapterFormatError } from '../lora/convert.ts'
 import { SafetensorsError } from '../lora/safetensors.ts'
 import type { BaseModel, BaseModels } from '../models/base-models.ts'
@@ -49,6 +50,7 @@ const RETRY_MS = 2000
 
 /** With very many entities a look takes long: the pause after it is at least this many times as long. */
 const REST = 20
+const LONGEST_LOAD_MS = 3_600_000
 
 interface Known {
   stamp: string
@@ -64,6 +66,7 @@ export function startDiscovery(options: DiscoveryOptions): Discovery {
   const { entities, bases, log } = options
   const abort = new AbortController()
   const known = new Map<string, Known>()
+  const awaited = new Set<string>()
   let upstreams = new Map<string, UpstreamEntry>()
   let mark: string | undefined
   let looking: Promise<void> | undefined
@@ -128,11 +131,22 @@ export function startDiscovery(options: DiscoveryOptions): Discovery {
   function failed(entry: Omit<AdapterEntry, 'state'>, err: unknown): Omit<Known, 'stamp'> {
     const reason = err instanceof Error ? err.message : String(err)
     const final = isFinal(err)
-    log.warn({ adapter: entry.id, reason, final }, 'adapter cannot be served')
+    const waits = err instanceof EngineError
+    if (waits) lookWhenReady(entry.base)
+    else log.warn({ adapter: entry.id, reason, final }, 'adapter cannot be served')
     return {
-      retryAt: final ? Number.POSITIVE_INFINITY : Date.now() + RETRY_MS,
+      retryAt: final ? Number.POSITIVE_INFINITY : Date.now() + (waits ? 0 : RETRY_MS),
       entry: { ...entry, state: { is: 'failed', reason, final } },
     }
+  }
+
+  function lookWhenReady({ model, engine }: BaseModel): void {
+    if (awaited.has(model.id)) return
+    awaited.add(model.id)
+    void engine
+      .ready(LONGEST_LOAD_MS)
+      .then(refresh, () => undefined)
+      .finally(() => awaited.delete(model.id))
   }
 
   function lookOnce(): Promise<void> {
@@ -229,7 +243,8 @@ async function prepare(
   signal: AbortSignal,
 ): Promise<Artifact> {
   const target = parseFilesUrl(model.artifact?.files_url ?? '', 'artifact.files_url')
-  const loaded = await base.engine.ready(5000)
+  // Not waited for: other adapters may have a base that is ready.
+  const loaded = await base.engine.ready(0)
   const sha256 = base.sha256()
   if (!sha256) throw new Error('the base model is not here yet')
   const { id } = base.model

@@ -64,6 +64,13 @@ export function createServedModels(args: {
       ),
   ]
 
+  // A name without a namespace is one of "default".
+  const entryOf = (name: string) => discovery.find(name) ?? discovery.find(`default/${name}`)
+  const adapterOf = (name: string) => {
+    const entry = catalogue.resolve(name) ? undefined : entryOf(name)
+    return entry && 'state' in entry ? entry : undefined
+  }
+
   function known(name: string): Served | undefined {
     const model = catalogue.resolve(name)
     if (model?.source.type === 'url') return { kind: 'upstream', name, endpoint: model.source.api_endpoint }
@@ -71,13 +78,18 @@ export function createServedModels(args: {
       const base = bases.find(name)
       if (base) return { kind: 'local', name, base }
     }
-    const found = discovery.find(name) ?? discovery.find(`default/${name}`)
+    const found = entryOf(name)
     if (!found) return undefined
     if ('endpoint' in found) return { kind: 'upstream', name, endpoint: found.endpoint }
     return fromAdapter(name, found)
   }
 
   async function resolve(name: string): Promise<Served> {
+    const pending = adapterOf(name)
+    if (pending?.state.is === 'failed' && !pending.state.final) {
+      await pending.base.engine.ready(config.NEMO_LOAD_WAIT * 1000).catch(() => undefined)
+      await discovery.refresh()
+    }
     const at = known(name)
     if (at) return at
     await discovery.refresh()
