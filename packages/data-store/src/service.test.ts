@@ -470,6 +470,15 @@ test('a start after a kill clears what was in flight and finishes what was begun
   await db2.close()
 })
 
+test('a lock that a killed git left does not stop the branch for ever', async () => {
+  const id = await dataset()
+  const lock = join(await gitDirOf(id), 'refs', 'heads', 'main.lock')
+  await writeFile(lock, '')
+  await utimes(lock, 1000, 1000)
+  assert.equal((await hub.commit(id, [file('f', 'x')])).status, 200)
+  assert.equal(existsSync(lock), false)
+})
+
 test('many commits are repacked, and git finds nothing wrong', async () => {
   const id = await dataset()
   for (let i = 0; i < 35; i++) await hub.commit(id, [file(`f${i}`, `${i}`)])

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+import { rm, stat } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { isRefName } from '../storage/paths.ts'
 import type { ObjectReader } from './cat-file.ts'
 import { GitError, git } from './run.ts'
@@ -70,13 +72,32 @@ export async function moveRef(
     next === undefined
       ? ['update-ref', '--no-deref', '-d', ref, old ?? NONE]
       : ['update-ref', '--no-deref', ref, next, old ?? NONE]
-  try {
-    await git(gitDir, args)
-    return true
-  } catch (err) {
-    if (err instanceof GitError && /cannot lock ref/.test(err.stderr)) return false
-    throw err
+  for (let waited = 0; ; waited += LOCK_STEP_MS) {
+    try {
+      await git(gitDir, args)
+      return true
+    } catch (err) {
+      if (!(err instanceof GitError)) throw err
+      const lock = /Unable to create '([^']+\.lock)': File exists/.exec(err.stderr)?.[1]
+      if (lock && waited < 2 * LOCK_STALE_MS && (await clearStale(lock))) continue
+      if (!lock && /cannot lock ref/.test(err.stderr)) return false
+      throw err
+    }
   }
+}
+
+const LOCK_STEP_MS = 200
+const LOCK_STALE_MS = 3000
+
+/**
+ * A git that was killed leaves its lock behind, and no ref could move any more. One process of ours moves the
+ * refs of a repository one by one, so a lock of some age is such a leftover.
+ */
+async function clearStale(lock: string): Promise<boolean> {
+  const { mtimeMs } = await stat(lock).catch(() => ({ mtimeMs: 0 }))
+  if (mtimeMs && Date.now() - mtimeMs > LOCK_STALE_MS) await rm(lock, { force: true })
+  else if (mtimeMs) await sleep(LOCK_STEP_MS)
+  return true
 }
 
 /** Makes an annotated tag object when there is a message, and gives what the tag's ref should hold. */
