@@ -36,6 +36,7 @@ class Batch {
     this.#child = startGit(gitDir, ['cat-file', withContent ? '--batch' : '--batch-check'])
     this.#child.stdout.on('data', (chunk: Buffer) => this.#receive(chunk))
     this.#child.stdin.on('error', () => {})
+    this.#child.stderr.resume()
     this.#child.on('error', (err) => this.#fail(new GitError(['cat-file'], null, startMessage(err))))
     this.#child.on('close', (code) => this.#fail(new GitError(['cat-file'], code, 'it ended')))
     this.#child.unref()

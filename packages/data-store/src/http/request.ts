@@ -77,6 +77,7 @@ export async function pour(c: Context<AppEnv>, sink: ByteSink): Promise<void> {
       incoming.off('data', take)
       reject(err)
     }
+    if (incoming.destroyed && !incoming.readableEnded) return cutShort()
     let writing: Promise<void> | undefined
     const take = (chunk: Buffer) => {
       received += chunk.length
