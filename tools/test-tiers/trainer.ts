@@ -28,6 +28,7 @@ export async function unittest(report: Report, python: string, modules: string[]
       PYTHONDONTWRITEBYTECODE: '1',
     },
     onLine: (line) => {
+      if (!line.startsWith('{')) return
       const outcome = JSON.parse(line) as Outcome
       report.add({ ...outcome, name: `trainer: ${outcome.name}` })
       count++

@@ -2,13 +2,18 @@
 """Runs unittest modules or a discovery folder and prints a JSON object for each test."""
 
 import json
+import os
 import sys
 import unittest
+
+# What tests and the processes that they start print goes to standard error, so that each line here is a result.
+results = os.fdopen(os.dup(1), "w", encoding="utf-8")
+os.dup2(2, 1)
 
 
 class Lines(unittest.TestResult):
     def line(self, test, outcome, **more):
-        print(json.dumps({"name": test.id(), "outcome": outcome, **more}), file=sys.__stdout__, flush=True)
+        print(json.dumps({"name": test.id(), "outcome": outcome, **more}), file=results, flush=True)
 
     def addSuccess(self, test):
         self.line(test, "passed")
@@ -33,5 +38,4 @@ class Lines(unittest.TestResult):
 names = sys.argv[1:]
 loader = unittest.TestLoader()
 suite = loader.loadTestsFromNames(names) if names else loader.discover("tests", top_level_dir=".")
-sys.stdout = sys.stderr
 suite.run(Lines())
