@@ -126,6 +126,8 @@ export const jobDataset = z.union([
     name,
     files_url: z.string().max(2048).nullish(),
     hf_endpoint: z.string().max(2048).nullish(),
+    /** Most rows to train on; the first ones are taken. */
+    limit: z.int().min(0).nullish(),
   }),
 ])
 export const jobCreate = z.looseObject({

@@ -40,19 +40,20 @@ export async function downloadData(ctx: SourceContext, request: DownloadRequest)
     id: request.source.id,
     revision: request.source.revision ?? 'main',
   })
-  const fetchAll = async (list: DataFile[]) => {
+  const fetchAll = async (list: DataFile[], limit: number) => {
     let rows = 0
     const paths: string[] = []
     for (const file of list) {
+      if (rows >= limit) break
       request.onFile?.(file.path)
-      const done = await fetchOne(client, { ...request, file, revision })
+      const done = await fetchOne(client, { ...request, file, revision, limit: limit - rows })
       paths.push(done.path)
       rows += done.rows
     }
     return { paths, rows }
   }
-  const training = await fetchAll(files.training)
-  const validation = await fetchAll(files.validation)
+  const training = await fetchAll(files.training, request.source.limit ?? Number.POSITIVE_INFINITY)
+  const validation = await fetchAll(files.validation, Number.POSITIVE_INFINITY)
   return {
     training: training.paths,
     validation: validation.paths,
@@ -63,7 +64,7 @@ export async function downloadData(ctx: SourceContext, request: DownloadRequest)
 
 async function fetchOne(
   client: DataStoreClient,
-  request: DownloadRequest & { file: DataFile; revision: string },
+  request: DownloadRequest & { file: DataFile; revision: string; limit: number },
 ): Promise<{ path: string; rows: number }> {
   const { file, revision, source, signal } = request
   const path = join(request.folder, file.path)
@@ -94,8 +95,8 @@ async function fetchOne(
     })
     await pipeline(input, check, createWriteStream(part), { signal })
     if (received < size) throw new Error(`${file.path}: the download ended at byte ${received} of ${size}`)
-    const rows = checker.flush()
-    if (request.tools) await addTools(part, request.tools)
+    const rows = Math.min(checker.flush(), request.limit)
+    if (request.tools || rows === request.limit) await rewrite(part, rows, request.tools)
     await rename(part, path)
     await writeFile(marker, `${revision} ${rows}`)
     return { path, rows }
@@ -105,17 +106,24 @@ async function fetchOne(
   }
 }
 
-/** Rewrites a checked file so that every chat without tools has these. */
-async function addTools(path: string, tools: Record<string, unknown>[]): Promise<void> {
+/** Rewrites a checked file: its first `rows` rows, and `tools` in every chat that has none. */
+async function rewrite(path: string, rows: number, tools: DownloadRequest['tools']): Promise<void> {
   const lines = createInterface({ input: createReadStream(path), crlfDelay: Number.POSITIVE_INFINITY })
   async function* rewritten(): AsyncGenerator<string> {
+    let kept = 0
     for await (const line of lines) {
       const text = line.replace(/^\ufeff/, '')
-      const row = text.trim() ? JSON.parse(text) : undefined
-      const lacks = row !== undefined && 'messages' in row && row.tools == null
-      yield `${lacks ? JSON.stringify({ ...row, tools }) : text}\n`
+      const isBlank = text.trim() === ''
+      if (!isBlank && kept++ === rows) break
+      // Blank lines stay, so that errors name the lines of the user's file.
+      yield `${tools && !isBlank ? withTools(text, tools) : text}\n`
     }
   }
-  await pipeline(Readable.from(rewritten()), createWriteStream(`${path}.tools`))
-  await rename(`${path}.tools`, path)
+  await pipeline(Readable.from(rewritten()), createWriteStream(`${path}.new`))
+  await rename(`${path}.new`, path)
+}
+
+function withTools(line: string, tools: Record<string, unknown>[]): string {
+  const row = JSON.parse(line)
+  return 'messages' in row && row.tools == null ? JSON.stringify({ ...row, tools }) : line
 }

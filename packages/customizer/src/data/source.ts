@@ -17,6 +17,8 @@ export interface DataSource {
   /** Folder or file inside the repository; '' is the whole of it. */
   path: string
   hfEndpoint: string | null
+  /** Most rows to train on, or null for all. */
+  limit: number | null
 }
 
 /** Files of a job, as paths in the repository. */
@@ -44,11 +46,14 @@ export async function resolveDataset(ctx: SourceContext, dataset: JobDataset): P
   const given = typeof dataset === 'string' ? fromText(dataset) : dataset
   const namespace = given.namespace || 'default'
   const label = given.name ? `${namespace}/${given.name}` : (given.files_url ?? '')
-  if (given.files_url) return sourceOf(label, given.files_url, given.hf_endpoint ?? null)
+  if (given.files_url) return sourceOf(label, given.files_url, given)
   if (!given.name) throw errors.DATASET_NOT_FOUND({ name: '(without name and files_url)', field: 'dataset' })
   const entity = await reach('entity-store', ctx.entities.datasets.find(namespace, given.name))
   const filesUrl = entity?.files_url ?? `hf://datasets/${label}`
-  return sourceOf(label, filesUrl, given.hf_endpoint ?? entity?.hf_endpoint ?? null)
+  return sourceOf(label, filesUrl, {
+    hf_endpoint: given.hf_endpoint ?? entity?.hf_endpoint,
+    limit: given.limit ?? entity?.limit,
+  })
 }
 
 function fromText(text: string): Exclude<JobDataset, string> {
@@ -57,10 +62,15 @@ function fromText(text: string): Exclude<JobDataset, string> {
   return slash > 0 ? { namespace: text.slice(0, slash), name: text.slice(slash + 1) } : { name: text }
 }
 
-function sourceOf(label: string, filesUrl: string, hfEndpoint: string | null): DataSource {
+function sourceOf(
+  label: string,
+  filesUrl: string,
+  more: { hf_endpoint?: string | null; limit?: number | null },
+): DataSource {
   try {
     const { type, id, revision, path } = parseFilesUrl(filesUrl)
-    return { label, type, id, revision: revision ?? null, path, hfEndpoint }
+    const [hfEndpoint, limit] = [more.hf_endpoint ?? null, more.limit || null]
+    return { label, type, id, revision: revision ?? null, path, hfEndpoint, limit }
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause)
     throw errors.DATASET_UNREADABLE({ name: label, where: filesUrl, reason, field: 'dataset' }, { cause })

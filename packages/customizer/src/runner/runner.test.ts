@@ -261,6 +261,27 @@ test('tools of the job are given to chats that name none', async () => {
   await harness.waitFor(id, 'completed')
 })
 
+test('a limit takes the first rows over all files, and leaves validation whole', async () => {
+  harness = await startHarness(db, { env: { FAKE_STEP_MS: '80' } })
+  const rows = (...numbers: number[]) => jsonl(numbers.map((n) => ({ prompt: `${n}`, completion: 'x' })))
+  const files = {
+    'training/a.jsonl': rows(1, 2),
+    'training/b.jsonl': rows(3, 4),
+    'training/c.jsonl': rows(5),
+    'validation/v.jsonl': rows(6, 7, 8, 9),
+  }
+  harness.platform.repos.set('dataset/demo/many', newRepo(files))
+  const dataset = { files_url: 'hf://datasets/demo/many', limit: 3 }
+  const id = await harness.createJob({ dataset })
+  const job = await harness.waitFor(id, 'running')
+  const checked = job.status_details.status_logs.find((l: Body) => l.message === 'EntityHandler_0_Completed')
+  assert.equal(checked.detail, '3 training and 4 validation rows')
+  const folder = join(harness.dataDir, 'jobs', id, 'data', 'training')
+  assert.equal(await readFile(join(folder, 'b.jsonl'), 'utf8'), rows(3))
+  await assert.rejects(readFile(join(folder, 'c.jsonl')), { code: 'ENOENT' })
+  await harness.waitFor(id, 'completed')
+})
+
 test('an outage of the data store is waited out, and the ending is not done twice', async () => {
   harness = await startHarness(db, { env: { FAKE_STEP_MS: '20' } })
   const id = await harness.createJob({ output_model: 'demo/outage@v2' })
