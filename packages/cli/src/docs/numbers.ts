@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+interface Row {
+  name: string
+  value: number
+  unit: string
+  target?: number
+  peer?: string
+  peer_value?: number
+  ratio?: number
+}
+
+/** What the README says of a row of bench/results, in the order shown. */
+const SHOWN: [file: string, row: string, text: string][] = [
+  ['start', 'start.all_health_s', 'all APIs answer after `nemoctl up`, on existing data'],
+  ['start', 'start.new_home_all_health_s', 'the same on new data'],
+  ['entity-store', 'entity_store.create_per_s', 'entities created'],
+  ['entity-store', 'entity_store.get_per_s', 'entities read'],
+  ['entity-store', 'entity_store.list_100_of_100000_p99_ms', 'page of 100 of 100,000 entities, p99'],
+  ['data-store', 'data_store.upload_mb_s', 'upload of 1 GB with huggingface_hub 0.34.4'],
+  ['data-store', 'data_store.download_mb_s', 'download of it'],
+  ['data-store', 'data_store.commit_10000_files_s', 'commit of 10,000 small files'],
+  ['engine', 'engine.tok_s.c1', 'reference model, one stream'],
+  ['engine', 'engine.tok_s.c8', 'reference model, eight streams together'],
+  ['trainer', 'trainer.rows_per_s', 'LoRA training'],
+  ['flywheel', 'flywheel.total_s', '`nemoctl demo flywheel`, environment already made'],
+]
+
+export const NUMBERS_START = '<!-- numbers: `npm run numbers` writes them from bench/results -->'
+export const NUMBERS_END = '<!-- /numbers -->'
+
+/** The README's table of measured figures, from what `bench/` wrote and nothing else. */
+export function numbersTable(root: string): string {
+  const lines = ['| | measured | target | beside it |', '|---|---|---|---|']
+  for (const [file, name, text] of SHOWN) {
+    const path = join(root, 'bench', 'results', `${file}.json`)
+    if (!existsSync(path)) continue
+    const { rows } = JSON.parse(readFileSync(path, 'utf8')) as { rows: Row[] }
+    const row = rows.find((each) => each.name === name)
+    if (!row) continue
+    const peer = row.peer && row.peer_value ? `${row.peer}: ${row.peer_value} (ratio ${row.ratio})` : ''
+    lines.push(`| ${text} | ${row.value} ${row.unit} | ${row.target ?? ''} | ${peer} |`)
+  }
+  return lines.join('\n')
+}
+
+/** The README with its numbers made anew. Throws when the markers are gone. */
+export function withNumbers(readme: string, root: string): string {
+  const start = readme.indexOf(NUMBERS_START)
+  const end = readme.indexOf(NUMBERS_END)
+  if (start < 0 || end < start) throw new Error('README.md has lost its markers for the numbers')
+  return `${readme.slice(0, start)}${NUMBERS_START}\n${numbersTable(root)}\n${readme.slice(end)}`
+}
