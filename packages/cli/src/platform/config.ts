@@ -5,7 +5,7 @@ import { parseConfig } from '@open-nemo/runtime'
 import { z } from 'zod'
 
 const port = (fallback: number) =>
-  z.coerce.number().int('must be a whole number').min(0).max(65_535).default(fallback)
+  z.coerce.number('must be a port number').int('must be a whole number').min(0).max(65_535).default(fallback)
 
 /** Settings of the platform as a whole; each service parses its own beside these. */
 const schema = z.object({

@@ -16,7 +16,7 @@ export const dataStoreErrors = defineErrors('data-store', {
   ENTRY_NOT_FOUND: {
     status: 404,
     message: '{id} has no {path} at revision {revision}',
-    hint: 'GET …/tree/{revision}?recursive=true lists what it has',
+    hint: 'GET …/tree/<revision>?recursive=true lists what it has',
   },
   NAMESPACE_NOT_FOUND: {
     status: 404,
@@ -30,7 +30,7 @@ export const dataStoreErrors = defineErrors('data-store', {
   },
   NAMESPACE_NOT_EMPTY: {
     status: 409,
-    message: 'the data store namespace {namespace} still holds {count} repositories',
+    message: 'the data store namespace {namespace} still holds repositories ({count})',
     hint: 'Delete them first',
   },
   REPO_TAKEN: {
