@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// `npm test`. Tiers: NEMO_TEST_TIERS=lint,unit,trainer,conformance,slow picks some; a machine that cannot run one says so.
+// `npm test`. Tiers: NEMO_TEST_TIERS=lint,conformance,unit,trainer,slow picks some; a machine that cannot run one says so.
 import { conformance } from './test-tiers/conformance.ts'
 import { lint } from './test-tiers/lint.ts'
 import { consoleReport, type Report } from './test-tiers/report.ts'
@@ -7,7 +7,8 @@ import { slow } from './test-tiers/slow.ts'
 import { trainer } from './test-tiers/trainer.ts'
 import { unit } from './test-tiers/unit.ts'
 
-const tiers: Record<string, (report: Report) => Promise<void>> = { lint, unit, trainer, conformance, slow }
+// Conformance goes before unit: it fetches the reference model, which the tests of the engine need.
+const tiers: Record<string, (report: Report) => Promise<void>> = { lint, conformance, unit, trainer, slow }
 
 const asked = process.env.NEMO_TEST_TIERS?.split(',').map((name) => name.trim())
 const unknown = asked?.filter((name) => !(name in tiers)) ?? []
