@@ -3,8 +3,8 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { withNumbers } from '../../../../bench/numbers.ts'
 import { errorsDocument } from './errors-document.ts'
-import { withNumbers } from './numbers.ts'
 
 test('docs/errors.md lists exactly the errors there are', async () => {
   const written = readFileSync(new URL('../../../../docs/errors.md', import.meta.url), 'utf8')

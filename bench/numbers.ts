@@ -1,16 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-
-interface Row {
-  name: string
-  value: number
-  unit: string
-  target?: number
-  peer?: string
-  peer_value?: number
-  ratio?: number
-}
+import type { Row } from './lib.ts'
 
 /** What the README says of a row of bench/results, in the order shown. */
 const SHOWN: [file: string, row: string, text: string][] = [
