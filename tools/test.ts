@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// `npm test`. Tiers: NEMO_TEST_TIERS=lint,conformance,unit,trainer,slow picks some; a machine that cannot run one says so.
+// `npm test`. Tiers: NEMO_TEST_TIERS=lint,conformance,unit,trainer,slow,cluster picks some; a machine that cannot run one says so.
+import { cluster } from './test-tiers/cluster.ts'
 import { conformance } from './test-tiers/conformance.ts'
 import { lint } from './test-tiers/lint.ts'
 import { consoleReport, type Report } from './test-tiers/report.ts'
@@ -8,7 +9,14 @@ import { trainer } from './test-tiers/trainer.ts'
 import { unit } from './test-tiers/unit.ts'
 
 // Conformance goes before unit: it fetches the reference model, which the tests of the engine need.
-const tiers: Record<string, (report: Report) => Promise<void>> = { lint, conformance, unit, trainer, slow }
+const tiers: Record<string, (report: Report) => Promise<void>> = {
+  lint,
+  conformance,
+  unit,
+  trainer,
+  slow,
+  cluster,
+}
 
 const asked = process.env.NEMO_TEST_TIERS?.split(',').map((name) => name.trim())
 const unknown = asked?.filter((name) => !(name in tiers)) ?? []

@@ -1,54 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-import { globSync } from 'node:fs'
-import { join } from 'node:path'
-import { run } from 'node:test'
-import { inspect } from 'node:util'
-import { root } from './command.ts'
+import { runFiles, testFiles } from './files.ts'
 import type { Report } from './report.ts'
 
-const testTimeout = 120_000
-
-interface TestEvent {
-  name: string
-  file?: string | undefined
-  nesting: number
-  skip?: string | boolean | undefined
-  todo?: string | boolean | undefined
-  details: { type?: string | undefined; error?: Error | undefined }
-}
-
-/** The tests beside the code, in a process a file, two at a time. */
+/** The tests beside the code, of the tools and of the charts, in a process a file, two at a time. */
 export async function unit(report: Report): Promise<void> {
-  const files = globSync('{packages/*/src,tools,test}/**/*.test.ts', { cwd: root })
-    .filter((file) => !file.includes('node_modules'))
-    .map((file) => join(root, file))
-    .sort()
-  const stream = run({ files, concurrency: 2, timeout: testTimeout, cwd: root })
-  const errors = new Map<string, string>()
-  stream.on('test:stderr', ({ file, message }) => {
-    errors.set(file, `${errors.get(file) ?? ''}${message}`.slice(-4000))
-  })
-  stream.on('test:pass', (event) => add(report, event, 'passed'))
-  stream.on('test:fail', (event) => add(report, event, 'failed', errors.get(event.file ?? '')))
-  for await (const _ of stream.resume()) {
-    // The listeners above do the work.
-  }
+  const files = testFiles('{packages/*/src,tools,test}/**/*.test.ts').filter(
+    (file) => !file.startsWith('test/cluster/'),
+  )
+  await runFiles(report, files, { concurrency: 2, timeoutMs: 120_000 })
 }
-
-function add(report: Report, event: TestEvent, outcome: 'passed' | 'failed', stderr = ''): void {
-  if (event.details.type === 'suite') return
-  const name = `${event.file?.replace(root, '') ?? 'unit'}: ${event.name}`
-  const excuse = event.skip ?? event.todo
-  if (excuse !== undefined && excuse !== false) {
-    report.add({
-      name,
-      outcome: 'skipped',
-      reason: typeof excuse === 'string' && excuse ? excuse : 'marked as skipped',
-    })
-    return
-  }
-  if (outcome === 'passed') report.add({ name, outcome })
-  else report.add({ name, outcome, detail: `${describe(event.details.error)}\n${stderr}` })
-}
-
-const describe = (error: Error | undefined) => inspect(error?.cause ?? error, { depth: 4 })
