@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Controller } from './framework/types.ts'
+
+/** The three processes that reconcile; each has a field manager and a Lease of its own. */
+export const OPERATORS = ['nemo', 'training', 'nim'] as const
+export type OperatorName = (typeof OPERATORS)[number]
+
+/** The controllers of each operator, loaded when it starts so that a process holds only its own. */
+export const CONTROLLERS: Record<OperatorName, (() => Promise<Controller>)[]> = {
+  nemo: [],
+  training: [],
+  nim: [],
+}
