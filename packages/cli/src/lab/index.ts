@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Kubernetes from package registries, for trials and tests. `startControlPlane` is an API server without nodes, for
+// tests of what only talks to the API; `labUp` is a whole one-node cluster.
+export { ensureSccCrd, ensureTools, type Tool } from './binaries.ts'
+export { type ControlPlane, type ControlPlaneOptions, startControlPlane } from './control-plane.ts'
+export { LabError } from './processes.ts'
