@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { SERVICE_NAMES, type ServiceName } from '@open-nemo/contract'
 import { Argument, Command } from 'commander'
+import { HOOK_NAMES } from './commands/hook.ts'
 import { platformConfig } from './platform/config.ts'
 
 const program = new Command('nemoctl')
@@ -53,6 +54,14 @@ program
     const running = await serveOne(service, process.env)
     console.log(`${service} answers at ${running.url}`)
     await untilSignal(running.stop)
+  })
+
+program
+  .command('hook')
+  .description('what the Jobs of the Helm charts run, inside the cluster')
+  .addArgument(new Argument('<name>').choices(HOOK_NAMES))
+  .action(async (name: string) => {
+    process.exitCode = await (await import('./commands/hook.ts')).hook(name, process.env)
   })
 
 const models = program.command('models').description('the models that are known from the start')
@@ -109,6 +118,7 @@ const FOR_PEOPLE = [
   'DemoError',
   'DiskSpaceError',
   'GgufError',
+  'HookError',
   'ListenError',
   'LockHeldError',
   'NewerSchemaError',
