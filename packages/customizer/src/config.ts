@@ -12,6 +12,10 @@ const schema = z.object({
   NEMO_TRAINER_CHECKPOINT_SECONDS: z.coerce.number().min(1).max(3600).default(60),
   /** Seconds to wait for a tuned model to be served before the job completes with a warning. */
   NEMO_SERVE_WAIT_SECONDS: z.coerce.number().min(0).max(3600).default(60),
+  /** Where training runs: processes of this machine, or pods made by the training operator. */
+  NEMO_EXECUTOR: z.enum(['process', 'kubernetes']).default('process'),
+  /** Port for the training pods; closed unless training runs on Kubernetes. */
+  NEMO_INTERNAL_PORT: z.coerce.number().int().min(0).max(65_535).default(9009),
 })
 
 export interface CustomizerConfig {
@@ -19,6 +23,8 @@ export interface CustomizerConfig {
   threads: number
   checkpointSeconds: number
   serveWaitMs: number
+  executor: 'process' | 'kubernetes'
+  internalPort: number
 }
 
 const SHARE_OF_MEMORY = 0.8
@@ -32,6 +38,8 @@ export function readConfig(env: Record<string, string | undefined>): CustomizerC
     threads: given.NEMO_TRAINER_THREADS ?? availableParallelism(),
     checkpointSeconds: given.NEMO_TRAINER_CHECKPOINT_SECONDS,
     serveWaitMs: given.NEMO_SERVE_WAIT_SECONDS * 1000,
+    executor: given.NEMO_EXECUTOR,
+    internalPort: given.NEMO_INTERNAL_PORT,
   }
 }
 

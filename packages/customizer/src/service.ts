@@ -3,14 +3,22 @@ import { randomUUID } from 'node:crypto'
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createEntityStoreClient } from '@open-nemo/contract/entity-store/client.ts'
-import { createApp, migrate, type RunningService, type ServiceContext } from '@open-nemo/runtime'
+import {
+  ConfigError,
+  createApp,
+  migrate,
+  type RunningService,
+  type ServiceContext,
+  serve,
+} from '@open-nemo/runtime'
 import type { Executor } from '@open-nemo/runtime/executors/index.ts'
 import { createJobStore } from '@open-nemo/runtime/jobs/index.ts'
-import { readConfig } from './config.ts'
+import { type CustomizerConfig, readConfig } from './config.ts'
 import { registerConfigs } from './entities/configs.ts'
 import { seedCatalogue } from './entities/seeds.ts'
 import { registerTargets } from './entities/targets.ts'
-import { activeJobOf } from './jobs/list.ts'
+import { createInternalApp } from './internal/app.ts'
+import { activeJobOf, type JobTable } from './jobs/list.ts'
 import { registerJobs } from './jobs/routes.ts'
 import type { JobPayload, JobState } from './jobs/types.ts'
 import { migrations, SCHEMA } from './migrations.ts'
@@ -21,7 +29,7 @@ import { createRunner } from './runner/runner.ts'
 export async function startCustomizer(
   ctx: ServiceContext,
   on: { launcher: Launcher; executor: Executor },
-): Promise<RunningService> {
+): Promise<RunningService & { internalUrl?: string }> {
   const config = readConfig(ctx.env)
   const { db, catalogue, log } = ctx
   await migrate(db, SCHEMA, migrations)
@@ -55,7 +63,35 @@ export async function startCustomizer(
   registerTargets(entities)
   registerConfigs(entities)
   registerJobs({ app, runner, ctx: { ...sources, db, jobs, catalogue } })
-  return { app, ready, stop: () => runner.stop() }
+  const internal = on.launcher.isRemote ? await listenForPods({ ctx, config, jobs, dir }) : undefined
+  const stop = async () => {
+    await runner.stop()
+    await internal?.close()
+  }
+  return { app, ready, stop, ...(internal ? { internalUrl: internal.url } : {}) }
+}
+
+/** Opens the port that training pods fetch from and report to. */
+async function listenForPods(on: {
+  ctx: ServiceContext
+  config: CustomizerConfig
+  jobs: JobTable
+  dir: string
+}) {
+  const { env } = on.ctx
+  const internalToken = env.NEMO_INTERNAL_TOKEN
+  if (!internalToken) {
+    throw new ConfigError(
+      'bad configuration:\n  NEMO_INTERNAL_TOKEN: must be set with NEMO_EXECUTOR=kubernetes, to the value that the training operator has',
+    )
+  }
+  const app = createInternalApp({ ...on, internalToken })
+  return await serve({
+    fetch: (request, bindings) => app.fetch(request, bindings),
+    host: env.NEMO_HOST ?? '127.0.0.1',
+    port: on.config.internalPort,
+    setting: 'NEMO_INTERNAL_PORT',
+  })
 }
 
 /** A name that stays with the data folder: whoever has the folder may take up what its last user held. */

@@ -93,4 +93,34 @@ export const customizationErrors = defineErrors('customizer', {
     message: 'the {service} service did not answer: {reason}',
     hint: 'Try again in a moment; GET /health shows the state of the services',
   },
+  JOB_TOKEN_WRONG: {
+    status: 401,
+    message: 'this is not the token of job {id}',
+    hint: 'Only the pod of a training job calls here; customizer and training operator must share one NEMO_INTERNAL_TOKEN',
+  },
+  JOB_NOT_WANTED: {
+    status: 410,
+    message: 'job {id} is not to be trained any more: it is {status}',
+    hint: 'End the pod',
+  },
+  WORK_FILE_MISSING: {
+    status: 404,
+    message: 'the job has no file {path} for its pod',
+    hint: 'It may come later, when the customizer has prepared the job again',
+  },
+  WORK_PATH_BAD: {
+    status: 400,
+    message: '{path} is no path below the work folder',
+    hint: 'Send plain relative paths without . and ..',
+  },
+  STREAM_NOT_LINES: {
+    status: 400,
+    message: 'what is appended to {name} must end with a line',
+    hint: 'Send whole lines, each with its newline',
+  },
+  UPLOAD_TOO_LARGE: {
+    status: 413,
+    message: 'the pod may not send more than {limit} bytes',
+    hint: 'Log less, or tune fewer layers with a smaller adapter_dim',
+  },
 })

@@ -4,6 +4,8 @@ import { ensureTrainerEnvironment } from '@open-nemo/runtime/python/index.ts'
 
 /** Says what program trains; the real one needs its Python environment, which is built on first use. */
 export interface Launcher {
+  /** Whether it runs where this disk is not: it brings its own model, and takes paths below the work folder. */
+  readonly isRemote?: boolean
   /** The command, to which the work folder is added, and its environment. */
   prepare(tell: (message: string) => void): Promise<{ command: string[]; env: Record<string, string> }>
 }
@@ -31,6 +33,11 @@ export function createLauncher(ctx: Pick<ServiceContext, 'cacheDir' | 'env'>): L
       return { command: [made.python, '-m', 'nemo_trainer'], env: { ...passedOn(ctx.env), ...made.env } }
     },
   }
+}
+
+/** The trainer of a pod: its image has everything. */
+export function createRemoteLauncher(): Launcher {
+  return { isRemote: true, prepare: async () => ({ command: [], env: {} }) }
 }
 
 export function withPercent({ message, fraction }: { message: string; fraction?: number }): string {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ApiError, UpstreamError } from '@open-nemo/contract'
+import { KubernetesError } from '@open-nemo/runtime/executors/index.ts'
 import { throwIfStopped } from './run.ts'
 
 const FIRST_DELAY_MS = 250
@@ -11,6 +12,8 @@ export function isTransient(error: unknown): boolean {
   if (error instanceof UpstreamError)
     return error.status === 429 || (error.status >= 500 && error.status !== 501)
   if (error instanceof ApiError) return error.status === 503
+  // 409: two writers met, as when the operator wrote meanwhile.
+  if (error instanceof KubernetesError) return [0, 409, 429].includes(error.status) || error.status >= 500
   // fetch reports a refused or broken connection as a TypeError.
   return error instanceof TypeError && /fetch|terminated|network/i.test(error.message)
 }

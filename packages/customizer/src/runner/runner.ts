@@ -3,6 +3,7 @@ import { access, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ApiError, nowMicros } from '@open-nemo/contract'
+import type { JobStatus } from '@open-nemo/contract/customization/schemas.ts'
 import type { Logger } from '@open-nemo/runtime'
 import { LeaseLostError } from '@open-nemo/runtime/jobs/index.ts'
 import { DataError } from '../data/lines.ts'
@@ -51,7 +52,7 @@ const STEPS: readonly { name: string; part: string; work: Step }[] = [
 const DONE = 'done'
 const LOG_BYTES = 256 * 1024
 // Large and of no use once a job has ended; events and logs stay.
-const LEFTOVERS = ['data', 'checkpoints', 'output', 'chat_template.jinja']
+const LEFTOVERS = ['data', 'checkpoints', 'output', 'output.upload', 'chat_template.jinja']
 
 /** Works through the queue, one job at a time, and takes up what an earlier life of this customizer left. */
 export function createRunner(options: RunnerOptions): Runner {
@@ -158,6 +159,9 @@ export function createRunner(options: RunnerOptions): Runner {
       log.warn({ job: run.id }, 'another worker has taken the job')
     } else if (reason === 'cancel') {
       await cancelled(run)
+    } else if (reason === 'shutdown' && executor.isApart) {
+      // It trains on meanwhile.
+      await run.release(run.status as JobStatus)
     } else if (reason === 'shutdown') {
       const detail = 'the platform was stopped; the job goes on when it is started again'
       if (run.status === 'running') void run.tell('TrainingJobPending', detail)

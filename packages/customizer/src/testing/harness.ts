@@ -71,7 +71,7 @@ export interface Harness {
   /** The job once its status is one of those; throws after 10 s. */
   waitFor(id: string, ...statuses: string[]): Promise<Body>
   /** Stops the service and starts it again on the same folder and database. */
-  restart(env?: Record<string, string>): Promise<void>
+  restart(env?: Record<string, string>, between?: () => Promise<unknown>): Promise<void>
   close(): Promise<void>
 }
 
@@ -84,7 +84,13 @@ export const jsonl = (rows: unknown[]) => rows.map((row) => `${JSON.stringify(ro
 /** A customizer with a fake trainer and fake neighbours, on a database of the caller's. */
 export async function startHarness(
   db: Database,
-  options: { env?: Record<string, string>; executor?: Executor; launcher?: Launcher } = {},
+  options: {
+    env?: Record<string, string>
+    /** Settings of the customizer itself. */
+    settings?: Record<string, string>
+    executor?: Executor
+    launcher?: Launcher
+  } = {},
 ): Promise<Harness> {
   const platform = createFakePlatform()
   platform.repos.set(
@@ -99,7 +105,7 @@ export async function startHarness(
   const dataDir = await mkdtemp(join(tmpdir(), 'nemo-customizer-'))
   const executor = options.executor ?? createLocalProcessExecutor({ pollMs: 20, graceMs: 500 })
   const start = (env: Record<string, string>) =>
-    startCustomizer(contextOf({ db, dataDir, platform }), {
+    startCustomizer(contextOf({ db, dataDir, platform, settings: options.settings ?? {} }), {
       executor,
       launcher: options.launcher ?? fakeLauncher(env),
     })
@@ -133,8 +139,9 @@ export async function startHarness(
         if (Date.now() > end) throw new Error(`still ${body.status}: ${JSON.stringify(body.status_details)}`)
       }
     },
-    async restart(env = {}) {
+    async restart(env = {}, between) {
       await service.stop()
+      await between?.()
       service = await start(env)
     },
     async close() {
@@ -149,10 +156,15 @@ export function fakeLauncher(env: Record<string, string>): Launcher {
   return { prepare: async () => ({ command, env: { PATH: process.env.PATH ?? '', ...env } }) }
 }
 
-function contextOf(on: { db: Database; dataDir: string; platform: FakePlatform }): ServiceContext {
+function contextOf(on: {
+  db: Database
+  dataDir: string
+  platform: FakePlatform
+  settings: Record<string, string>
+}): ServiceContext {
   return {
     name: 'customizer',
-    env: { NEMO_SERVE_WAIT_SECONDS: '0.6' },
+    env: { NEMO_SERVE_WAIT_SECONDS: '0.6', ...on.settings },
     dataDir: on.dataDir,
     cacheDir: on.dataDir,
     db: on.db,

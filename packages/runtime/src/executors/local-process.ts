@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { spawn } from 'node:child_process'
-import { open, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { tailEvents } from './events.ts'
 import { isRunning, type ProcessId, residentBytes, signalGroup, waitGone } from './processes.ts'
+import { readTail } from './read-tail.ts'
 import type { Execution, ExecutionLimits, Executor, Outcome } from './types.ts'
 
 export interface LocalProcessOptions {
@@ -159,19 +160,6 @@ async function waitForProcess(workdir: string, pid: number): Promise<ProcessId> 
   }
   signalGroup(pid, 'SIGKILL')
   throw new Error(`the process in ${workdir} did not start: is the folder writable?`)
-}
-
-async function readTail(path: string, maxBytes: number): Promise<string> {
-  const file = await open(path, 'r').catch(() => undefined)
-  if (!file) return ''
-  try {
-    const { size } = await file.stat()
-    const start = Math.max(0, size - maxBytes)
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(size - start), 0, size - start, start)
-    return buffer.subarray(0, bytesRead).toString('utf8')
-  } finally {
-    await file.close()
-  }
 }
 
 async function readText(path: string): Promise<string | undefined> {

@@ -22,6 +22,8 @@ export type Outcome =
   | { kind: 'exited'; code: number }
   /** It went over its memory limit, and was ended for it. */
   | { kind: 'memory'; usedBytes: number; limitBytes: number }
+  /** It never ran, or not to its end, and trying again does not help: no such image, no room, out of time. */
+  | { kind: 'refused'; reason: string }
   /** It is gone and left no exit code: killed from outside, or the machine went down. */
   | { kind: 'lost' }
 
@@ -38,6 +40,8 @@ export interface Execution {
   events(offset: number, signal?: AbortSignal): AsyncIterable<ExecutionEvent[]>
   /** How it ended; waits until then. */
   outcome(): Promise<Outcome>
+  /** Tells why it has not begun yet, each time the reason changes, until `signal` is aborted or it has ended. */
+  waiting?(tell: (reason: string) => void, signal: AbortSignal): Promise<void>
   /** Asks it to stop, then forces it after `graceMs`. Resolves once nothing of it runs any more. */
   stop(graceMs?: number): Promise<void>
 }
@@ -47,6 +51,8 @@ export interface Execution {
  * so that after a crash it is found again by its id.
  */
 export interface Executor {
+  /** Whether executions go on, and are looked after, while this process is down: it need not stop them then. */
+  readonly isApart?: boolean
   start(spec: ExecutionSpec): Promise<Execution>
   /** The execution of this id in `workdir`, running or ended; undefined when none was started there. */
   attach(ref: { id: string; workdir: string; limits: ExecutionLimits }): Promise<Execution | undefined>
