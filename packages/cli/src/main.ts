@@ -2,6 +2,7 @@
 import { SERVICE_NAMES, type ServiceName } from '@open-nemo/contract'
 import { Argument, Command } from 'commander'
 import { HOOK_NAMES } from './commands/hook.ts'
+import { addLabCommands } from './commands/lab-commands.ts'
 import { platformConfig } from './platform/config.ts'
 
 const program = new Command('nemoctl')
@@ -110,6 +111,8 @@ program
     process.exitCode = await (await import('./demo/flywheel.ts')).flywheel(config(), options)
   })
 
+addLabCommands(program, config)
+
 /** Errors whose message says what to change; all others are faults and are shown with their stack. */
 const FOR_PEOPLE = [
   'CatalogueError',
@@ -119,6 +122,7 @@ const FOR_PEOPLE = [
   'DiskSpaceError',
   'GgufError',
   'HookError',
+  'LabError',
   'ListenError',
   'LockHeldError',
   'NewerSchemaError',
