@@ -151,6 +151,7 @@ esac
         image: IMAGES.localPath,
         imagePullPolicy: 'IfNotPresent',
         command: ['local-path-provisioner', 'start', '--config', '/etc/config/config.json'],
+        args: ['--service-account-name', STORAGE.name],
         env: [
           { name: 'POD_NAMESPACE', value: STORAGE.namespace },
           { name: 'CONFIG_MOUNT_PATH', value: '/etc/config/' },
