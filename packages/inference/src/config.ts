@@ -18,6 +18,8 @@ export const inferenceConfig = z.object({
   NEMO_ENGINE_QUEUE: whole(1, 10_000).default(256),
   /** Threads of llama.cpp; more than the free cores makes it many times slower. */
   NEMO_ENGINE_THREADS: whole(1, 256).default(Math.max(1, availableParallelism() - 1)),
+  /** Most gigabytes of a model's weights as 32-bit floats, which prompts are scored with; 0 scores with those served. */
+  NEMO_EXACT_LOGPROBS_GB: z.coerce.number().min(0).max(1024).default(2),
   /** Seconds between looks into the entity store for new and deleted adapters. */
   NIM_PEFT_REFRESH_INTERVAL: z.coerce.number().min(0.2).max(86_400).default(2),
   /** Entity store to look into; the platform's own unless set. */

@@ -123,6 +123,31 @@ test('completions take a text, texts or token ids, and echo', async () => {
   assert.equal(got.map((e) => (e === 'DONE' ? '' : e.choices[0].text)).join(''), 'Hello')
 })
 
+test('log-probabilities of the prompt come in OpenAI’s older shape, as lm-eval reads them', async () => {
+  const body = { model: MODEL, prompt: 'one two', echo: true, logprobs: 1, max_tokens: 1, temperature: 0 }
+  t.engine.script = ['!']
+  const answer = await (await t.post('/v1/completions', body)).json()
+  assert.equal(answer.choices[0].text, 'one two!')
+  assert.deepEqual(answer.choices[0].logprobs, {
+    tokens: ['one', ' two', '!'],
+    token_logprobs: [null, -1, -0.5],
+    top_logprobs: [null, { ' two': -1, best: -0.25 }, { '!': -0.5 }],
+    text_offset: [0, 3, 7],
+  })
+  assert.deepEqual(t.engine.asked[0]?.echo, { logprobs: 1, weights: '/floats.gguf' })
+  const lists = { ...body, prompt: [[1, 2], [3]], max_tokens: 0, stream: true }
+  t.engine.script = []
+  const got = await events(await t.post('/v1/completions', lists))
+  const heads = got.filter((e) => e !== 'DONE' && e.choices[0].text)
+  assert.deepEqual(
+    heads.map((e) => [e.choices[0].index, e.choices[0].text, e.choices[0].logprobs.text_offset]),
+    [
+      [0, '<1><2>', [0, 3]],
+      [1, '<3>', [0]],
+    ],
+  )
+})
+
 test('what is wrong is named, with OpenAI’s shape beside detail', async () => {
   const overflow = new EngineError('context_overflow', 'x', { promptTokens: 9000, contextSize: 2048 })
   const cases: [object, number, RegExp, Error?][] = [

@@ -49,6 +49,7 @@ export class ScriptedEngine implements Engine {
     const [first] = this.script
     if (first instanceof Error) throw first
     yield { type: 'start', promptTokens: 10, cachedTokens: 4 }
+    if (request.echo) yield echoed(request)
     for (const piece of this.script) {
       if (piece instanceof Error) throw piece
       if (piece === 'hang') await this.#hang(signal)
@@ -77,6 +78,16 @@ export class ScriptedEngine implements Engine {
   }
 
   async stop() {}
+}
+
+function echoed({ prompt, echo }: GenerateRequest): GenerateEvent {
+  const words = 'text' in prompt ? prompt.text.split(/(?= )/) : prompt.tokens.map((t) => `<${t}>`)
+  const logprobs = words.map((token, i) => ({
+    token,
+    logprob: i === 0 ? null : -i,
+    top: i === 0 ? [] : [{ token: 'best', logprob: -0.25 }],
+  }))
+  return { type: 'prompt', text: words.join(''), ...(echo?.logprobs === undefined ? {} : { logprobs }) }
 }
 
 type Entity = Record<string, unknown>
@@ -108,6 +119,7 @@ export async function startTestService(env: Record<string, string> = {}) {
   const catalogue = {
     ...(await loadCatalogue({ env: {}, home: dataDir, cacheDir: dataDir })),
     ensureGguf: async () => ({ path: '/dev/null', sha256: 'base-sha' }),
+    ensureFloatGguf: async () => '/floats.gguf',
   }
   const started = await startInference(
     {

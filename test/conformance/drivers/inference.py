@@ -190,11 +190,20 @@ def completions(model: str):
         assert "".join(choice.logprobs.tokens) == choice.text, choice
         assert all(p <= 0 for p in choice.logprobs.token_logprobs), choice
         assert all(len(top) >= 2 for top in choice.logprobs.top_logprobs), choice
-    record.refused(
-        "completions, logprobs of the prompt",
-        lambda: text.create(model=model, prompt=prompt, max_tokens=1, echo=True, logprobs=1),
-        COMPLETIONS,
-    )
+    with record.operation("completions, logprobs of the prompt", COMPLETIONS):
+        answer = text.create(model=model, prompt=[f"{prompt} Paris", f"{prompt} cheese"], max_tokens=1, echo=True, logprobs=1)
+        given = [choice.logprobs for choice in answer.choices]
+        for choice, logs in zip(answer.choices, given):
+            assert "".join(logs.tokens).startswith(prompt) and logs.text_offset[0] == 0, choice
+            assert logs.token_logprobs[0] is None and logs.top_logprobs[0] is None, choice
+            assert all(p <= 1e-6 for p in logs.token_logprobs[1:]), choice
+            assert len(logs.tokens) == len(logs.token_logprobs) == len(logs.top_logprobs) == len(logs.text_offset), choice
+        assert given[0].tokens[5] == " Paris" and given[0].token_logprobs[5] > given[1].token_logprobs[5] + 3, given
+    with record.operation("completions, logprobs of token ids and nothing generated", COMPLETIONS):
+        answer = text.create(model=model, prompt=[[504, 3575, 282, 4649]], max_tokens=0, echo=True, logprobs=2)
+        choice = answer.choices[0]
+        assert (choice.text, answer.usage.completion_tokens) == ("The capital of France", 0), answer
+        assert len(choice.logprobs.tokens) == 4, choice
     with record.operation("completions, several prompts", COMPLETIONS):
         answer = text.create(model=model, prompt=[prompt, "Two and two make"], max_tokens=4, temperature=0)
         assert [choice.index for choice in answer.choices] == [0, 1], answer

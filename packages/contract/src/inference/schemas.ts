@@ -97,9 +97,9 @@ export const completionRequest = z.looseObject({
   prompt: z.union(
     [
       z.string(),
-      z.array(z.string()).min(1).max(64),
+      z.array(z.string()).min(1).max(256),
       z.array(z.int()).min(1),
-      z.array(z.array(z.int())).min(1).max(64),
+      z.array(z.array(z.int())).min(1).max(256),
     ],
     { error: 'must be text, a list of texts, token ids, or a list of token id lists' },
   ),

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { loadCatalogue } from '@open-nemo/runtime/catalogue/index.ts'
 import { startEngine } from './supervisor.ts'
-import type { GenerateRequest } from './types.ts'
+import type { GenerateEvent, GenerateRequest } from './types.ts'
 
 // The real engine and weights; they are not fetched for this.
 const cacheDir =
@@ -29,6 +29,11 @@ const request: GenerateRequest = {
   presencePenalty: 0,
   ignoreEos: true,
 }
+
+/** Made by fixture/logprobs.py with transformers, from the GGUF's weights in 32 bits. */
+const golden: { text: string; tokens: number[]; logprobs: number[]; best: number[] }[] = JSON.parse(
+  readFileSync(new URL('./fixture/logprobs.json', import.meta.url), 'utf8'),
+)
 
 test('the real engine', { skip }, async (t) => {
   const catalogue = await loadCatalogue({ env: {}, home: cacheDir, cacheDir })
@@ -83,6 +88,27 @@ test('the real engine', { skip }, async (t) => {
       { ...stopped.end, completionTokens: 0 },
       { type: 'end', finish: 'stop', completionTokens: 0 },
     )
+  })
+  await t.test('log-probabilities of a prompt are those of transformers', { timeout: 120_000 }, async () => {
+    const weights = await catalogue.ensureFloatGguf(model, 1e9)
+    assert.ok(weights)
+    for (const { tokens, logprobs, best } of golden) {
+      const ask = { ...request, prompt: { tokens }, maxTokens: 1, temperature: 0, topLogprobs: 1 }
+      const events: GenerateEvent[] = []
+      const signal = new AbortController().signal
+      for await (const e of engine.generate({ ...ask, echo: { logprobs: 1, weights } }, signal))
+        events.push(e)
+      const prompt = events.find((e) => e.type === 'prompt')
+      assert.ok(prompt?.type === 'prompt' && prompt.logprobs)
+      assert.equal(prompt.logprobs.length, tokens.length)
+      assert.equal(prompt.logprobs[0]?.logprob, null)
+      for (const [i, expected] of logprobs.entries()) {
+        const got = prompt.logprobs[i + 1]
+        assert.ok(Math.abs((got?.logprob ?? 0) - expected) < 1e-3, `${i}: ${got?.logprob}, not ${expected}`)
+        assert.ok(Math.abs((got?.top[0]?.logprob ?? 0) - (best[i] ?? 0)) < 1e-3, `the likeliest at ${i}`)
+      }
+      assert.equal(events.filter((e) => e.type === 'text' && e.logprobs).length, 1)
+    }
   })
   await t.test('bad input is an error with its code', async () => {
     const cases: [Partial<GenerateRequest>, string][] = [

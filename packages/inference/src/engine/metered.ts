@@ -21,7 +21,7 @@ export function metered(engine: Engine, metrics: Registry, model: string): Engin
           tokens.inc({ model, kind: 'cached' }, event.cachedTokens)
         } else if (event.type === 'end') {
           tokens.inc({ model, kind: 'completion' }, event.completionTokens)
-        } else if (isFirst) {
+        } else if (isFirst && event.type === 'text') {
           isFirst = false
           first.observe({ model }, (performance.now() - start) / 1000)
         }

@@ -30,6 +30,16 @@ export interface GenerateRequest {
   ignoreEos: boolean
   /** Alternatives to report for each token; absent for no log-probabilities. */
   topLogprobs?: number | undefined
+  /** Asks for a `prompt` event. */
+  echo?: Echo | undefined
+}
+
+/** What shall be told of the prompt. */
+export interface Echo {
+  /** Alternatives to report for each token of the prompt; absent for its text alone. */
+  logprobs?: number | undefined
+  /** Unquantised weights to score with, where the model has them; the served ones else. */
+  weights?: string | undefined
 }
 
 /** Natural log-probability of one generated token, and of the likeliest at its place. */
@@ -39,8 +49,12 @@ export interface TokenLogprob {
   top: { token: string; logprob: number }[]
 }
 
+/** The same of a token of the prompt; the first has no token before it that would make it likely. */
+export type PromptLogprob = Omit<TokenLogprob, 'logprob'> & { logprob: number | null }
+
 export type GenerateEvent =
   | { type: 'start'; promptTokens: number; cachedTokens: number }
+  | { type: 'prompt'; text: string; logprobs?: PromptLogprob[] | undefined }
   | { type: 'text'; text: string; logprobs?: TokenLogprob[] | undefined }
   | { type: 'end'; finish: 'stop' | 'length'; completionTokens: number }
 

@@ -14,6 +14,8 @@ export interface BaseModel {
   engine: Engine
   /** Hash of the weights; known once they are here. */
   sha256(): string | undefined
+  /** Unquantised weights to score prompts with, made on first use; undefined when the served ones have to do. */
+  floatWeights(): Promise<string | undefined>
   /** The chat template, or undefined when the model has none. Needs the loaded model for its control tokens. */
   template(loaded: LoadedModel): ChatTemplate | undefined
 }
@@ -66,6 +68,7 @@ function startBase(
   start: EngineStarter,
 ): BaseModel {
   let sha256: string | undefined
+  let floats: Promise<string | undefined> | undefined
   let compiled: { template: ChatTemplate | undefined } | undefined
   const started = start({
     log: ctx.log.child({ model: model.id }),
@@ -91,6 +94,15 @@ function startBase(
     model,
     engine: metered(started, ctx.metrics, model.id),
     sha256: () => sha256,
+    floatWeights: () => {
+      floats ??= ctx.catalogue
+        .ensureFloatGguf(model, config.NEMO_EXACT_LOGPROBS_GB * 1e9)
+        .catch((err: unknown) => {
+          ctx.log.warn({ err, model: model.id }, 'prompts are scored with the served weights')
+          return undefined
+        })
+      return floats
+    },
     template: ({ bos, eos }) => {
       compiled ??= {
         template: model.templateFile

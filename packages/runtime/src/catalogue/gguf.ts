@@ -51,12 +51,52 @@ export async function readGgufInfo(path: string): Promise<GgufInfo> {
   }
 }
 
-async function readHeader(reader: Reader, path: string): Promise<GgufInfo> {
+/** One tensor as the file describes it; `shape` has the innermost dimension first, as GGUF stores it. */
+export interface GgufTensorInfo {
+  name: string
+  shape: number[]
+  /** GGML's number of the type. */
+  type: number
+  /** From the start of the tensors' data. */
+  offset: number
+}
+
+/** Where the parts of a GGUF file are. */
+export interface GgufLayout {
+  tensors: GgufTensorInfo[]
+  /** Where the metadata ends and the list of tensors begins. */
+  tensorsAt: number
+  /** Where the tensors' data begins. */
+  dataAt: number
+  alignment: number
+}
+
+/** Reads where the tensors of a GGUF file (version 2 or 3) are. Throws GgufError. */
+export async function readGgufLayout(path: string): Promise<GgufLayout> {
+  const handle = await open(path, 'r')
+  try {
+    const reader = new Reader(handle, path)
+    const { meta, count } = await readMetadata(reader, path)
+    const tensorsAt = reader.offset
+    const tensors: GgufTensorInfo[] = []
+    for (let i = 0; i < count; i++) tensors.push(await reader.tensor())
+    const alignment = Number(meta.get('general.alignment') ?? 32)
+    if (!(alignment > 0)) throw new GgufError(path, `its alignment is ${alignment}`)
+    return { tensors, tensorsAt, dataAt: Math.ceil(reader.offset / alignment) * alignment, alignment }
+  } finally {
+    await handle.close()
+  }
+}
+
+async function readMetadata(
+  reader: Reader,
+  path: string,
+): Promise<{ meta: Map<string, string | number>; count: number }> {
   if ((await reader.bytes(4)).toString('latin1') !== 'GGUF')
     throw new GgufError(path, 'it does not begin with GGUF')
   const version = await reader.uint32()
   if (version !== 2 && version !== 3) throw new GgufError(path, `its version is ${version}, not 2 or 3`)
-  const tensors = await reader.count()
+  const count = await reader.count()
   const pairs = await reader.count()
   const meta = new Map<string, string | number>()
   for (let i = 0; i < pairs; i++) {
@@ -64,8 +104,13 @@ async function readHeader(reader: Reader, path: string): Promise<GgufInfo> {
     const value = await reader.value(await reader.uint32())
     if (value !== undefined) meta.set(key, value)
   }
+  return { meta, count }
+}
+
+async function readHeader(reader: Reader, path: string): Promise<GgufInfo> {
+  const { meta, count } = await readMetadata(reader, path)
   let numParameters = 0
-  for (let i = 0; i < tensors; i++) numParameters += await reader.tensorElements()
+  for (let i = 0; i < count; i++) numParameters += (await reader.tensor()).shape.reduce((a, b) => a * b, 1)
   const architecture = String(meta.get('general.architecture') ?? '')
   if (architecture === '') throw new GgufError(path, 'it names no architecture')
   const text = (key: string) => {
@@ -147,14 +192,18 @@ class Reader {
     return undefined
   }
 
-  async tensorElements(): Promise<number> {
-    await this.string()
+  /** Bytes read so far. */
+  get offset(): number {
+    return this.position - (this.buffer.length - this.at)
+  }
+
+  async tensor(): Promise<GgufTensorInfo> {
+    const name = await this.string()
     const dimensions = await this.uint32()
     if (dimensions > 8) throw new GgufError(this.path, `a tensor has ${dimensions} dimensions`)
-    let elements = 1
-    for (let i = 0; i < dimensions; i++) elements *= await this.uint64()
-    await this.bytes(4 + 8)
-    return elements
+    const shape: number[] = []
+    for (let i = 0; i < dimensions; i++) shape.push(await this.uint64())
+    return { name, shape, type: await this.uint32(), offset: await this.uint64() }
   }
 }
 

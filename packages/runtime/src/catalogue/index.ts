@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { existsSync, readFileSync } from 'node:fs'
 import type { Env } from '../python/index.ts'
-import { ensureCheckpoint, ensureGguf } from './ensure.ts'
+import { ensureCheckpoint, ensureFloatGguf, ensureGguf } from './ensure.ts'
 import { CatalogueError } from './errors.ts'
 import { entryToModel, readEntries } from './file.ts'
 import { LLAMA_NAME, referenceModel } from './seeds.ts'
@@ -36,6 +36,7 @@ export async function loadCatalogue(args: { env: Env; home: string; cacheDir: st
     resolve: (name) => byName.get(name),
     isAlias: (name) => aliases && withoutVersion(name) === LLAMA_NAME,
     ensureGguf: (model, onProgress) => ensureGguf(context, model, onProgress),
+    ensureFloatGguf: (model, maxBytes) => ensureFloatGguf(context, model, maxBytes),
     ensureCheckpoint: (model, onProgress) => ensureCheckpoint(context, model, onProgress),
     template: (model) => readTemplate(model),
   }

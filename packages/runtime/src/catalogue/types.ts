@@ -80,6 +80,11 @@ export interface Catalogue {
   /** The weights as one GGUF file, fetched and checked on first use. Throws for kinds that have none. */
   ensureGguf(model: CatalogueModel, onProgress?: Progress): Promise<{ path: string; sha256: string }>
   /**
+   * The same weights with every value as a 32-bit float, made on first use: what other engines compute with, for
+   * exact log-probabilities. Undefined when that takes more than `maxBytes`, or when their type is not known here.
+   */
+  ensureFloatGguf(model: CatalogueModel, maxBytes: number): Promise<string | undefined>
+  /**
    * The weights as a Hugging Face folder for training, converted on first use (which needs the trainer's
    * Python environment). `sha256` is that of the weights it was made from.
    */

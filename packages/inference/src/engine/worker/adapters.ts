@@ -1,8 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { LlamaModel } from 'node-llama-cpp'
-import type { LoadOptions } from '../protocol.ts'
 import { type AdapterFile, EngineError } from '../types.ts'
 import { SequencePool } from './pool.ts'
+
+export interface PoolOptions {
+  /** Of one sequence, in tokens. */
+  contextSize: number
+  sequences: number
+  threads: number
+  /** Most adapters in memory at once; the one idle longest goes first. */
+  maxAdapters: number
+  maxQueue: number
+  /** Keeps attention in 32 bits, for log-probabilities that agree with other engines' to 1e-3. */
+  exact?: boolean
+}
+
+/** The weights alone, where a pool of them is asked for as of an adapter. */
+export const NO_ADAPTER: AdapterFile = { key: '', path: '' }
 
 interface Loaded {
   pool: Promise<SequencePool>
@@ -16,11 +30,11 @@ interface Loaded {
 /** The adapters in memory: one context each, at most `maxAdapters`, the longest idle one leaves for a new one. */
 export class AdapterPools {
   #model: LlamaModel
-  #options: LoadOptions
+  #options: PoolOptions
   #loaded = new Map<string, Loaded>()
   #waiting: (() => void)[] = []
 
-  constructor(model: LlamaModel, options: LoadOptions) {
+  constructor(model: LlamaModel, options: PoolOptions) {
     this.#model = model
     this.#options = options
   }
@@ -67,14 +81,21 @@ export class AdapterPools {
   }
 
   async #load(adapter: AdapterFile): Promise<SequencePool> {
+    const { contextSize, sequences, threads, exact, maxQueue } = this.#options
+    const wide = {
+      flashAttention: false,
+      experimentalKvCacheKeyType: 'F32',
+      experimentalKvCacheValueType: 'F32',
+    }
     const context = await this.#model.createContext({
-      contextSize: this.#options.adapterContextSize,
-      sequences: this.#options.adapterSequences,
-      threads: this.#options.threads,
-      lora: { adapters: [{ filePath: adapter.path }] },
+      contextSize,
+      sequences,
+      threads,
+      ...(adapter.path ? { lora: { adapters: [{ filePath: adapter.path }] } } : {}),
+      ...(exact ? (wide as { flashAttention: false }) : {}),
       failedCreationRemedy: false,
     })
-    return new SequencePool(context, this.#options.maxQueue)
+    return new SequencePool(context, maxQueue)
   }
 
   #drop(key: string, entry: Loaded): void {

@@ -6,7 +6,14 @@ import {
   type SequenceEvaluateOptions,
   type Token,
 } from 'node-llama-cpp'
-import { EngineError, type GenerateEvent, type GenerateRequest, type TokenLogprob } from '../types.ts'
+import {
+  type Echo,
+  EngineError,
+  type GenerateEvent,
+  type GenerateRequest,
+  type TokenLogprob,
+} from '../types.ts'
+import { generatedLogprob, promptLogprobs } from './logprobs.ts'
 import type { SequencePool, Slot } from './pool.ts'
 import { StopFilter, TokenDecoder } from './text-stream.ts'
 
@@ -78,10 +85,12 @@ interface Run extends GenerateContext {
 
 async function run(on: Run, request: GenerateRequest, signal: AbortSignal): Promise<void> {
   const { sequence } = on.slot
-  if (request.repeatable) await sequence.clearHistory()
+  const scoring = request.echo?.logprobs !== undefined
+  if (request.repeatable || scoring) await sequence.clearHistory()
   else await sequence.adaptStateToTokens(on.tokens.slice(0, -1), false)
+  on.emit({ type: 'start', promptTokens: on.tokens.length, cachedTokens: sequence.nextTokenIndex })
+  if (request.echo) await echo(on, request, request.echo, signal)
   const cachedTokens = sequence.nextTokenIndex
-  on.emit({ type: 'start', promptTokens: on.tokens.length, cachedTokens })
 
   const limit = Math.min(request.maxTokens, on.room)
   const writer = new TextWriter(on, request.stop)
@@ -92,12 +101,27 @@ async function run(on: Run, request: GenerateRequest, signal: AbortSignal): Prom
     signal.throwIfAborted()
     const ended = on.model.isEogToken(token) && !request.ignoreEos
     if (!ended) generated.push(token)
+    // Who reads log-probabilities by position counts on one for each step, the end included.
+    if (ended && scoring && logprob) on.emit({ type: 'text', text: '', logprobs: [logprob] })
     if (ended || writer.push(token, logprob)) finish = 'stop'
     if (finish === 'stop' || generated.length >= limit) break
   }
   signal.throwIfAborted()
   if (writer.flush()) finish = 'stop'
   on.emit({ type: 'end', finish, completionTokens: generated.length })
+}
+
+async function echo(
+  { model, slot, tokens, emit }: Run,
+  { prompt }: GenerateRequest,
+  wanted: Echo,
+  signal: AbortSignal,
+): Promise<void> {
+  if (wanted.logprobs === undefined) {
+    return emit({ type: 'prompt', text: 'text' in prompt ? prompt.text : model.detokenize(tokens, true) })
+  }
+  const logprobs = await promptLogprobs(model, slot.sequence, tokens, wanted.logprobs, signal)
+  emit({ type: 'prompt', text: logprobs.map(({ token }) => token).join(''), logprobs })
 }
 
 /** From tokens to text events, ending at a stop sequence. */
@@ -149,7 +173,7 @@ async function* evaluated(
   }
   const steps = on.slot.sequence.evaluateWithMetadata(tokens, { probabilities: true }, options)
   for await (const { token, probabilities } of steps) {
-    yield { token, logprob: logprobOf(on.model, token, probabilities, request.topLogprobs) }
+    yield { token, logprob: generatedLogprob(on.model, token, probabilities, request.topLogprobs) }
   }
 }
 
@@ -173,20 +197,4 @@ function sampling(on: Run, request: GenerateRequest, generated: Token[]): Sequen
       ? { repeatPenalty: { punishTokens: () => generated, penalty: 1, frequencyPenalty, presencePenalty } }
       : {}),
   }
-}
-
-function logprobOf(
-  model: LlamaModel,
-  token: Token,
-  probabilities: Map<Token, number>,
-  top: number,
-): TokenLogprob {
-  const text = (t: Token) => model.detokenize([t], true)
-  const log = (p: number | undefined) => (p ? Math.log(p) : -9999)
-  const best: TokenLogprob['top'] = []
-  for (const [other, p] of probabilities) {
-    if (best.length >= top) break
-    best.push({ token: text(other), logprob: log(p) })
-  }
-  return { token: text(token), logprob: log(probabilities.get(token)), top: best }
 }

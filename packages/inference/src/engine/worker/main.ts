@@ -5,6 +5,7 @@ import { EngineError, type GenerateRequest } from '../types.ts'
 import { AdapterPools } from './adapters.ts'
 import { generate } from './generate.ts'
 import { SequencePool } from './pool.ts'
+import { Scoring } from './scoring.ts'
 
 // The engine's own process: a native abort in llama.cpp ends this program and nothing else. It lives as long as
 // its parent is there, which alone decides when it ends (a terminal's Ctrl-C reaches both).
@@ -17,6 +18,7 @@ interface Loaded {
   model: LlamaModel
   base: SequencePool
   adapters: AdapterPools
+  scoring: Scoring
 }
 
 let loaded: Loaded | undefined
@@ -28,7 +30,10 @@ process.on('message', (message: ToWorker) => {
   if (message.t === 'load') void load(message.options)
   else if (message.t === 'generate') void work(message.id, message.request)
   else if (message.t === 'abort') running.get(message.id)?.abort()
-  else loaded?.adapters.unload(message.key)
+  else {
+    loaded?.adapters.unload(message.key)
+    void loaded?.scoring.unload(message.key).catch(() => undefined)
+  }
 })
 
 async function load(options: LoadOptions): Promise<void> {
@@ -56,7 +61,11 @@ async function load(options: LoadOptions): Promise<void> {
     })
     const base = new SequencePool(context, maxQueue)
     const adapterContextSize = Math.min(options.adapterContextSize, model.trainContextSize)
-    loaded = { llama, model, base, adapters: new AdapterPools(model, { ...options, adapterContextSize }) }
+    const { maxAdapters, adapterSequences } = options
+    const shared = { threads, maxQueue, maxAdapters, contextSize: adapterContextSize }
+    const adapters = new AdapterPools(model, { ...shared, sequences: adapterSequences })
+    const scoring = new Scoring(llama, model, { ...shared, contextSize, sequences })
+    loaded = { llama, model, base, adapters, scoring }
     send({
       t: 'loaded',
       model: {
@@ -96,13 +105,13 @@ async function work(id: number, request: GenerateRequest): Promise<void> {
   let done = () => {}
   try {
     if (!loaded) throw new EngineError('loading', 'the model is not loaded')
-    let pool = loaded.base
-    if (request.adapter) {
-      const held = await loaded.adapters.hold(request.adapter, abort.signal)
-      pool = held.pool
-      done = held.done
-    }
-    const { llama, model } = loaded
+    const { llama, model, base, adapters, scoring } = loaded
+    const { echo, adapter } = request
+    let held = { pool: base, done }
+    if (echo?.logprobs !== undefined) held = await scoring.hold(echo.weights, adapter, abort.signal)
+    else if (adapter) held = await adapters.hold(adapter, abort.signal)
+    done = held.done
+    const { pool } = held
     await generate(
       { llama, model, pool, emit: (event) => send({ t: 'event', id, event }) },
       request,
