@@ -8,6 +8,6 @@ export type OperatorName = (typeof OPERATORS)[number]
 /** The controllers of each operator, loaded when it starts so that a process holds only its own. */
 export const CONTROLLERS: Record<OperatorName, (() => Promise<Controller>)[]> = {
   nemo: [],
-  training: [],
+  training: [async () => (await import('./trainingjob/controller.ts')).trainingJobController],
   nim: [],
 }

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { KubeObject, World } from '../framework/types.ts'
+import { lastWarning, podStatus, terminated, whyPending } from '../pod-basics/waiting.ts'
+import { BATCH_JOB, CONTAINER, JOB_LABEL, POD_GROUP, TEMPLATE_HASH, VOLCANO_JOB } from './names.ts'
+
+/** How far the current attempt is, as the cluster shows it. */
+export interface Observation {
+  state: 'Pending' | 'Running' | 'Completed' | 'Failed' | 'Cancelled'
+  reason: string
+  message: string
+  exitCode?: number
+  podName?: string
+  startTime?: string
+}
+
+interface RunStatus {
+  startTime?: string
+  conditions?: { type: string; status: string; reason?: string; message?: string }[]
+  state?: { phase?: string; message?: string; reason?: string }
+}
+
+const VOLCANO_FAILED = ['Failed', 'Aborted', 'Terminated']
+/** The job controller's own events, which tell of quotas and admission. */
+const REFUSALS = ['FailedCreate', 'PodGroupPending', 'FailedScheduling', 'Unschedulable']
+
+/** All runs of a training job, of either kind, newest first. */
+export function runsOf(resource: KubeObject, world: World): KubeObject[] {
+  const mine = { [JOB_LABEL]: resource.metadata.name }
+  return [BATCH_JOB, VOLCANO_JOB]
+    .flatMap(({ apiVersion, kind }) => world.list(apiVersion, kind, mine))
+    .sort((a, b) => (b.metadata.creationTimestamp ?? '').localeCompare(a.metadata.creationTimestamp ?? ''))
+}
+
+/** The pods of a run, newest first. */
+export function podsOf(run: KubeObject, world: World): KubeObject[] {
+  return world
+    .list('v1', 'Pod', { [JOB_LABEL]: run.metadata.labels?.[JOB_LABEL] ?? '' })
+    .filter((pod) => pod.metadata.ownerReferences?.some((owner) => owner.uid === run.metadata.uid))
+    .sort((a, b) => (b.metadata.creationTimestamp ?? '').localeCompare(a.metadata.creationTimestamp ?? ''))
+}
+
+/** Whether a container of the run has ever started: such a run is not thrown away for a change of scheduling. */
+export function hasBegun(run: KubeObject, world: World): boolean {
+  return podsOf(run, world).some((pod) => {
+    const status = podStatus(pod)
+    return status.phase !== 'Pending' || (status.containerStatuses ?? []).some((each) => each.state?.running)
+  })
+}
+
+export const templateHash = (run: KubeObject): string => run.metadata.annotations?.[TEMPLATE_HASH] ?? ''
+
+export function observe(run: KubeObject, world: World): Observation {
+  const pods = podsOf(run, world)
+  const [pod] = pods
+  const ended = pods.map((each) => terminated(each, CONTAINER)).find((each) => each !== undefined)
+  const facts = {
+    ...(pod ? { podName: pod.metadata.name } : {}),
+    ...(startOf(run) ? { startTime: startOf(run) } : {}),
+    ...(ended && ended.exitCode !== 0 ? { exitCode: ended.exitCode } : {}),
+  } as Partial<Observation>
+  if (pods.some((each) => terminated(each, CONTAINER)?.reason === 'OOMKilled')) {
+    const message =
+      'the pod used more memory than its limit: use a shorter max_seq_length or a smaller micro_batch_size, or raise trainingConfig.resources.limits.memory'
+    return { ...facts, state: 'Failed', reason: 'OOMKilled', message }
+  }
+  const end = endOf(run)
+  if (end?.state === 'Completed') {
+    const { exitCode: _none, ...rest } = facts
+    return { ...rest, ...end }
+  }
+  if (end) return { ...facts, ...end, message: [end.message, endMessage(ended)].filter(Boolean).join('; ') }
+  return { ...facts, ...progressOf(run, pod, world) }
+}
+
+function endMessage(ended: { exitCode: number; reason?: string } | undefined): string {
+  return ended && ended.exitCode !== 0 ? `the trainer ended with exit code ${ended.exitCode}` : ''
+}
+
+function startOf(run: KubeObject): string | undefined {
+  return (run.status as RunStatus | undefined)?.startTime ?? run.metadata.creationTimestamp
+}
+
+function endOf(run: KubeObject): Pick<Observation, 'state' | 'reason' | 'message'> | undefined {
+  const status = (run.status ?? {}) as RunStatus
+  const is = (type: string) => status.conditions?.find((each) => each.type === type && each.status === 'True')
+  if (run.apiVersion === BATCH_JOB.apiVersion) {
+    if (is('Complete')) return { state: 'Completed', reason: 'Completed', message: 'training is done' }
+    const failed = is('Failed')
+    if (!failed) return undefined
+    const message = failed.message ?? 'the Job failed'
+    return { state: 'Failed', reason: failed.reason ?? 'JobFailed', message }
+  }
+  const phase = status.state?.phase ?? ''
+  if (phase === 'Completed') return { state: 'Completed', reason: 'Completed', message: 'training is done' }
+  if (!VOLCANO_FAILED.includes(phase)) return undefined
+  const message = status.state?.message || `Volcano ended the job: ${phase}`
+  return { state: 'Failed', reason: status.state?.reason || phase, message }
+}
+
+function progressOf(
+  run: KubeObject,
+  pod: KubeObject | undefined,
+  world: World,
+): Pick<Observation, 'state' | 'reason' | 'message'> {
+  const isSuspended = (run.spec as { suspend?: boolean }).suspend === true
+  if (isSuspended)
+    return { state: 'Pending', reason: 'Suspended', message: 'suspended: set spec.suspend to false to go on' }
+  if (pod && podStatus(pod).phase === 'Running') {
+    const problem = whyPending(pod)
+    if (!problem) return { state: 'Running', reason: 'Running', message: `pod ${pod.metadata.name} trains` }
+    return { state: 'Pending', reason: 'PodNotStarted', message: problem }
+  }
+  const gang = run.apiVersion === VOLCANO_JOB.apiVersion ? whyGangWaits(run, world) : undefined
+  if (gang) return { state: 'Pending', reason: 'WaitingForGang', message: gang }
+  const waits = pod && whyPending(pod)
+  if (waits) return { state: 'Pending', reason: 'PodPending', message: waits }
+  const refused = lastWarning(world, { kind: 'Job', name: run.metadata.name }, REFUSALS)
+  if (refused) return { state: 'Pending', reason: 'PodNotMade', message: refusalHint(refused) }
+  return { state: 'Pending', reason: 'Created', message: 'waiting for the pod to be made' }
+}
+
+function refusalHint(message: string): string {
+  if (/exceeded quota/.test(message))
+    return `${message}; raise the ResourceQuota or lower trainingConfig.resources`
+  if (/security context constraint|PodSecurity/i.test(message)) {
+    return `${message}; see the table of SCCs in deploy/nemo-instances/README.md`
+  }
+  return message
+}
+
+/** Volcano tells on the PodGroup, in conditions and in events, not on the Job. */
+function whyGangWaits(run: KubeObject, world: World): string | undefined {
+  const group = world
+    .list(POD_GROUP.apiVersion, POD_GROUP.kind)
+    .find((each) => each.metadata.ownerReferences?.some((owner) => owner.uid === run.metadata.uid))
+  const queue = (run.spec as { queue?: string }).queue
+  if (!group) {
+    const age = world.now.getTime() - Date.parse(run.metadata.creationTimestamp ?? world.now.toISOString())
+    const isSilent = !(run.status as RunStatus | undefined)?.state?.phase
+    if (!isSilent || age < 15_000) return undefined
+    return `Volcano has not taken the job up: its controller is down, or the queue ${queue} does not exist or is not open`
+  }
+  const status = (group.status ?? {}) as RunStatus & { phase?: string }
+  if (status.phase === 'Running') return undefined
+  const unschedulable = status.conditions?.findLast(
+    (each) => each.type === 'Unschedulable' && each.status === 'True',
+  )
+  const event = lastWarning(world, { kind: 'PodGroup', name: group.metadata.name })
+  const cause = unschedulable ? `${unschedulable.reason}: ${unschedulable.message}` : event
+  return cause ? `queue ${queue}: ${cause}` : undefined
+}
