@@ -16,13 +16,19 @@ import { defineBlock } from './parse.ts'
 import { allStatements, type Flow, type Program } from './program.ts'
 import { runRailFlow } from './rail-flow.ts'
 import { ColangError, readBlocks } from './source.ts'
+import { compileV2 } from './v2.ts'
 
 // A conversation that is not remembered goes on without what it had found out: flows begin anew.
 const REMEMBERED = 1000
 
-/** Compiles Colang 1.0 files into the rails and dialogs they define. See CompileDialog. */
+/** Compiles Colang files into the rails and dialogs they define; of 2.x the guardrail flows. See CompileDialog. */
 export const compileDialog: CompileDialog = (sources, data) => {
   const problems: Problem[] = []
+  if (data.colang_version?.startsWith('2')) {
+    const engine = compileV2(sources, (error) => problems.push(problemOf(error)))
+    if (problems.length > 0) throw new ConfigProblems(problems)
+    return engine
+  }
   const program = readProgram(sources, problems)
   const known = new Set(program.flows.keys())
   const flows = new Map<string, CompiledFlow>()
@@ -48,9 +54,11 @@ function attempt(problems: Problem[], action: () => unknown): void {
     action()
   } catch (error) {
     if (!(error instanceof ColangError)) throw error
-    problems.push({ file: error.file, line: error.line, message: error.reason })
+    problems.push(problemOf(error))
   }
 }
+
+const problemOf = ({ file, line, reason }: ColangError): Problem => ({ file, line, message: reason })
 
 type UserMessages = {
   embeddings_only?: boolean | null | undefined
