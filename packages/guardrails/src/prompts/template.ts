@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+import { Environment, Interpreter, parse, tokenize } from '@huggingface/jinja'
+
+/** A compiled Jinja text. Values are inserted as they are and never read as templates themselves. */
+export interface PromptTemplate {
+  render(values: Record<string, unknown>): string
+}
+
+/** Filters that Colang prompts use, given as functions because the engine's own filters cannot be extended. */
+export type PromptFilters = Record<string, (value: unknown) => unknown>
+
+const MAX_TEMPLATE = 1_000_000
+
+/** Compiles a prompt. Throws with Jinja's own words when it does not parse. */
+export function compileTemplate(source: string, filters: PromptFilters = {}): PromptTemplate {
+  if (source.length > MAX_TEMPLATE) throw new Error(`a prompt has at most ${MAX_TEMPLATE} characters`)
+  if (!/[{][{%#]/.test(source)) return { render: () => source }
+  const names = Object.keys(filters)
+  const program = parse(tokenize(names.length ? filtersAsCalls(source, names) : source))
+  return {
+    render(values) {
+      const env = new Environment()
+      env.set('range', (n: number) => Array.from({ length: Math.min(n, 10_000) }, (_, i) => i))
+      env.set('true', true)
+      env.set('false', false)
+      env.set('True', true)
+      env.set('False', false)
+      env.set('None', null)
+      for (const [name, filter] of Object.entries(filters))
+        env.set(`filter_${name}`, (value: unknown) => filter(unwrapped(value)))
+      for (const [name, value] of Object.entries(values)) env.set(name, plain(value))
+      return String(new Interpreter(env).run(program).value)
+    },
+  }
+}
+
+/** `{{ history | colang }}` becomes `{{ filter_colang(history) }}`. */
+function filtersAsCalls(source: string, names: string[]): string {
+  return source.replace(
+    /\{\{(-?)((?:[^{}]|\{[^{]|\}(?!\}))*?)(-?)\}\}/g,
+    (whole, open, body: string, close) => {
+      const [value = '', ...chain] = body.split('|').map((part) => part.trim())
+      if (!chain.some((f) => names.includes(f))) return whole
+      let out = value
+      for (const f of chain) out = names.includes(f) ? `filter_${f}(${out})` : `(${out} | ${f})`
+      return `{{${open} ${out} ${close}}}`
+    },
+  )
+}
+
+/** What the interpreter can hold: no undefined, no class instances. */
+function plain(value: unknown): unknown {
+  if (value === undefined) return null
+  if (typeof value !== 'object' || value === null) return typeof value === 'function' ? null : value
+  return JSON.parse(JSON.stringify(value))
+}
+
+/** A filter is handed the interpreter's own objects; this gives their plain values. */
+function unwrapped(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(unwrapped)
+  if (value instanceof Map) return Object.fromEntries([...value].map(([k, v]) => [String(k), unwrapped(v)]))
+  if (typeof value === 'object' && value !== null && 'type' in value && 'value' in value)
+    return unwrapped(value.value)
+  return value
+}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+import { endAction } from '../engine/recorder.ts'
+import type { RailResult } from '../engine/types.ts'
+import { findInjections, INJECTION_KINDS, omitInjections } from './injection-rules.ts'
+import { actionValue } from './judge.ts'
+import { ALLOW, INCOMING, OUTGOING, type RailKind } from './types.ts'
+
+/** Finds code, SQL, templates and scripts in text that a program may go on to execute. */
+export const injectionRail: RailKind = {
+  name: 'injection detection',
+  stages: [...OUTGOING, ...INCOMING],
+  action: 'injection_detection',
+  usesModel: false,
+  transforms: true,
+  prepare({ data }) {
+    const options = data.rails?.config?.injection_detection
+    if (options?.yara_path || Object.keys(options?.yara_rules ?? {}).length)
+      throw new Error('YARA rules (yara_path, yara_rules) are not supported; use injections, or regex rails')
+    const kinds = options?.injections ?? [...INJECTION_KINDS]
+    const omits = options?.action === 'omit'
+    return async ({ text, log }) => {
+      const record = log.action('injection_detection', { injections: kinds })
+      const detections = findInjections(text, kinds)
+      const metadata = { is_injection: detections.length > 0, detections }
+      const result = decide({ text, detections, kinds, omits, metadata })
+      endAction(record, actionValue({ ...result, metadata }))
+      return result
+    }
+  },
+}
+
+function decide(on: {
+  text: string
+  detections: string[]
+  kinds: readonly string[]
+  omits: boolean
+  metadata: Record<string, unknown>
+}): RailResult {
+  const { text, detections, kinds, omits, metadata } = on
+  if (detections.length === 0) return ALLOW
+  if (omits) return { decision: 'transform', text: omitInjections(text, kinds), metadata }
+  const message = `I'm sorry, the answer was held back: it triggered the injection rules for ${detections.join(', ')}.`
+  return { decision: 'block', message, reason: `found ${detections.join(', ')}`, metadata }
+}
