@@ -65,6 +65,14 @@ program
     process.exitCode = await (await import('./commands/hook.ts')).hook(name, process.env)
   })
 
+program
+  .command('operator')
+  .description('run one of the operators, as their pods do, from environment variables')
+  .addArgument(new Argument('<name>').choices(['nemo', 'training', 'nim']))
+  .action(async (name: 'nemo' | 'training' | 'nim') => {
+    await (await import('./commands/operator.ts')).operator(name)
+  })
+
 const models = program.command('models').description('the models that are known from the start')
 
 models

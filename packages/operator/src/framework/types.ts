@@ -77,6 +77,9 @@ export interface OwnedKind {
   kind: string
   /** The cluster may lack it: it is watched once it is served. */
   optional?: boolean
+  /** Watch only some of them, which saves memory: Kubernetes' own selector syntax. */
+  labelSelector?: string
+  fieldSelector?: string
 }
 
 export interface Controller {

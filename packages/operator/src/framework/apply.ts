@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Store } from './cache.ts'
+import { isStatus, type KubeClient } from './client.ts'
+import { asSent, contains, contentHash } from './compare.ts'
+import { type Resource, resourcePath } from './resources.ts'
+import type { KubeObject, ObjectMeta } from './types.ts'
+
+/** On every object that is applied: the hash of what was asked for. A field that is no longer wanted changes it. */
+export const HASH_ANNOTATION = 'open-nemo.io/applied-hash'
+const MANAGED_BY = 'app.kubernetes.io/managed-by'
+const NVIDIA_OPERATOR = 'k8s-nim-operator'
+
+/** An object cannot be made as planned until somebody changes something. */
+export class ApplyRefused extends Error {
+  readonly object: KubeObject
+  readonly reason: string
+
+  constructor(object: KubeObject, reason: string, message: string) {
+    super(message)
+    this.name = 'ApplyRefused'
+    this.object = object
+    this.reason = reason
+  }
+}
+
+/** Writes objects by server-side apply, and only where the cluster differs from what is wanted. */
+export class Applier {
+  readonly #client: KubeClient
+  readonly #fieldManager: string
+  /** Per object: what was asked for, and what the server made of it, which includes its defaults. */
+  readonly #made = new Map<string, { desired: string; live: string }>()
+
+  constructor(client: KubeClient, fieldManager: string) {
+    this.#client = client
+    this.#fieldManager = fieldManager
+  }
+
+  /** Makes the object exist as wanted. Returns whether anything had to be written. Throws ApplyRefused, KubeError. */
+  async apply(wanted: KubeObject, owner: KubeObject, resource: Resource, store: Store): Promise<boolean> {
+    const desired = prepared(wanted, owner)
+    const namespace = desired.metadata.namespace ?? ''
+    const key = `${desired.apiVersion}/${desired.kind}/${namespace}/${desired.metadata.name}`
+    const live = store.get(namespace, desired.metadata.name)
+    const hash = desired.metadata.annotations?.[HASH_ANNOTATION] ?? ''
+    // A claim that somebody else made is used as it is.
+    if (live?.kind === 'PersistentVolumeClaim' && !live.metadata.annotations?.[HASH_ANNOTATION]) return false
+    if (live) {
+      await this.#mayTakeOver(live, desired, owner, resource)
+      if (contains(live, desired)) return false
+      const made = this.#made.get(key)
+      if (made?.desired === hash && made.live === liveHash(live)) return false
+    }
+    const answer: KubeObject = await this.#client
+      .request({
+        method: 'PATCH',
+        path: resourcePath(resource, namespace, desired.metadata.name),
+        query: { fieldManager: this.#fieldManager, force: true },
+        contentType: 'application/apply-patch+yaml',
+        body: desired,
+      })
+      .catch((err) => {
+        throw refusal(desired, err)
+      })
+    store.upsert({ ...answer, apiVersion: desired.apiVersion, kind: desired.kind }, true)
+    this.#made.set(key, { desired: hash, live: liveHash(answer) })
+    return true
+  }
+
+  /** Deletes an object of the owner's; one that is not there, or not the owner's, is left alone. */
+  async remove(
+    object: KubeObject | undefined,
+    owner: KubeObject,
+    resource: Resource,
+    store: Store,
+  ): Promise<boolean> {
+    if (!object || !isOwnedBy(object, owner) || object.metadata.deletionTimestamp) return false
+    const { name, namespace, uid } = object.metadata
+    await this.#delete(resource, object, uid)
+    this.#made.delete(`${object.apiVersion}/${object.kind}/${namespace ?? ''}/${name}`)
+    store.remove(object)
+    return true
+  }
+
+  async #delete(resource: Resource, { metadata }: KubeObject, uid: string | undefined): Promise<void> {
+    await this.#client
+      .request({
+        method: 'DELETE',
+        path: resourcePath(resource, metadata.namespace, metadata.name),
+        body: { propagationPolicy: 'Background', preconditions: { uid } },
+      })
+      .catch((err) => {
+        if (!isStatus(err, 404, 409)) throw err
+      })
+  }
+
+  async #mayTakeOver(
+    live: KubeObject,
+    desired: KubeObject,
+    owner: KubeObject,
+    resource: Resource,
+  ): Promise<void> {
+    if (desired.kind === 'PersistentVolumeClaim') return
+    const other = live.metadata.ownerReferences?.find((o) => o.controller)
+    const what = `${live.kind} ${live.metadata.name}`
+    if (other && other.uid !== owner.metadata.uid)
+      throw new ApplyRefused(
+        desired,
+        'NameTaken',
+        `${what} belongs to ${other.kind} ${other.name}: rename this ${owner.kind}, or delete the other`,
+      )
+    if (other && live.metadata.labels?.[MANAGED_BY] === NVIDIA_OPERATOR) {
+      // Left by NVIDIA's operator: its fields, some of them immutable, would stay beside ours.
+      await this.#delete(resource, live, live.metadata.uid)
+      throw new ApplyRefused(desired, 'Replacing', `${what} of NVIDIA's operator is being replaced`)
+    }
+    if (!other && !live.metadata.annotations?.[HASH_ANNOTATION] && live.kind !== 'ServiceAccount')
+      throw new ApplyRefused(
+        desired,
+        'NameTaken',
+        `${what} exists and was not made for this ${owner.kind}: rename the ${owner.kind}, or delete that ${live.kind}`,
+      )
+  }
+}
+
+export const isOwnedBy = (object: KubeObject, owner: KubeObject) =>
+  object.metadata.ownerReferences?.some((o) => o.uid === owner.metadata.uid) ?? false
+
+/** The object as it is sent: in the owner's namespace, owned unless it is a claim, and marked with its hash. */
+function prepared(wanted: KubeObject, owner: KubeObject): KubeObject {
+  const { apiVersion, kind, metadata } = owner
+  const owned = wanted.kind !== 'PersistentVolumeClaim'
+  const meta: ObjectMeta = {
+    ...wanted.metadata,
+    namespace: wanted.metadata.namespace ?? metadata.namespace,
+    ...(owned
+      ? {
+          ownerReferences: [
+            {
+              apiVersion,
+              kind,
+              name: metadata.name,
+              uid: metadata.uid ?? '',
+              controller: true,
+              blockOwnerDeletion: true,
+            },
+          ],
+        }
+      : {}),
+  }
+  const object = asSent({ ...wanted, metadata: meta })
+  const annotations = { ...object.metadata.annotations, [HASH_ANNOTATION]: contentHash(object) }
+  return { ...object, metadata: { ...object.metadata, annotations } }
+}
+
+/** What a drift would show in: all but the status and what changes with every write. */
+function liveHash({ status: _, metadata, ...rest }: KubeObject): string {
+  const { labels, annotations, ownerReferences } = metadata
+  return contentHash({ ...rest, labels, annotations, ownerReferences })
+}
+
+function refusal(object: KubeObject, err: unknown): unknown {
+  const what = `${object.kind} ${object.metadata.name}`
+  if (isStatus(err, 403))
+    return new ApplyRefused(
+      object,
+      'Forbidden',
+      `${what} could not be written: ${err.message}. Give the operator's Role that right (nemoctl operator rules), or lift the quota or policy`,
+    )
+  if (isStatus(err, 422, 400))
+    return new ApplyRefused(
+      object,
+      'Invalid',
+      `${what} was refused: ${err.message}. Change the field, or delete the ${object.kind} to have it made anew`,
+    )
+  if (isStatus(err, 404))
+    return new ApplyRefused(
+      object,
+      'NotServed',
+      `${what} could not be made: the API server does not serve ${object.apiVersion} ${object.kind}`,
+    )
+  return err
+}
