@@ -3,10 +3,12 @@ import { createApp, migrate, type ServiceContext, type ServiceDefinition } from 
 import { accountRoutes } from './http/account.ts'
 import { commitRoutes } from './http/commits.ts'
 import { fileRoutes } from './http/files.ts'
+import { gitRoutes } from './http/git.ts'
 import { lfsRoutes } from './http/lfs.ts'
 import { namespaceRoutes } from './http/namespaces.ts'
 import { refRoutes } from './http/refs.ts'
 import { repoRoutes } from './http/repos.ts'
+import { seedModels } from './seed-models.ts'
 import { Repositories } from './storage/repositories.ts'
 import { migrations, Rows } from './storage/rows.ts'
 
@@ -32,6 +34,14 @@ export const service: ServiceDefinition = {
     refRoutes(hub)
     fileRoutes(hub)
     lfsRoutes(hub)
-    return { app, stop: () => store.close() }
+    gitRoutes(hub)
+    const seeding = seedModels(ctx, app)
+    return {
+      app,
+      stop: async () => {
+        await seeding.stop()
+        await store.close()
+      },
+    }
   },
 }

@@ -13,7 +13,9 @@ import {
 import { service } from './index.ts'
 
 /** A data store for tests, on a folder that goes at the end and a database in memory. */
-export async function startForTest(options: { dir?: string; db?: Database } = {}) {
+export async function startForTest(
+  options: { dir?: string; db?: Database; more?: Record<string, unknown> } = {},
+) {
   const dir = options.dir ?? (await mkdtemp(join(tmpdir(), 'nemo-data-store-')))
   const db = options.db ?? (await openMemoryDatabase())
   const running = await service.start({
@@ -23,6 +25,7 @@ export async function startForTest(options: { dir?: string; db?: Database } = {}
     db,
     log: silentLogger(),
     metrics: createMetrics(),
+    ...options.more,
   } as unknown as ServiceContext)
   const { app } = running
   const request = (path: string, init?: RequestInit) => Promise.resolve(app.request(path, init))

@@ -123,6 +123,16 @@ export const dataStoreErrors = defineErrors('data-store', {
     message: 'the range {range} lies outside of the file, which has {size} bytes',
     hint: 'Start below the size',
   },
+  GIT_DUMB: {
+    status: 403,
+    message: '{id} is served to git by its smart protocol only',
+    hint: 'Use git 1.6.6 or newer: git clone <address of the repository>',
+  },
+  GIT_TOO_LARGE: {
+    status: 413,
+    message: 'the compressed request of git is larger than {limit} bytes when unpacked',
+    hint: 'Fetch or push fewer branches at once',
+  },
   STORE_FULL: {
     status: 507,
     message: 'the data store has no room left on its disk',

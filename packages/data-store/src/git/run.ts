@@ -52,10 +52,17 @@ export class GitError extends Error {
   }
 }
 
-/** Starts git on a bare repository. The caller ends it; commands of users never reach `args` unchecked. */
-export function startGit(gitDir: string, args: readonly string[]): ChildProcessWithoutNullStreams {
-  const settings = SETTINGS.flatMap((setting) => ['-c', setting])
-  return spawn('git', [...settings, `--git-dir=${gitDir}`, ...args], { cwd: gitDir, env: environment() })
+/** Starts git on a bare repository, with settings and variables beside the common ones. The caller ends it; commands of users never reach `args` unchecked. */
+export function startGit(
+  gitDir: string,
+  args: readonly string[],
+  extra: { settings?: readonly string[]; env?: NodeJS.ProcessEnv } = {},
+): ChildProcessWithoutNullStreams {
+  const settings = [...SETTINGS, ...(extra.settings ?? [])].flatMap((setting) => ['-c', setting])
+  return spawn('git', [...settings, `--git-dir=${gitDir}`, ...args], {
+    cwd: gitDir,
+    env: { ...environment(), ...extra.env },
+  })
 }
 
 /** Short commands that may run at once; more wait, so that a crowd of requests cannot fork without end. */

@@ -59,7 +59,8 @@ export class TreeIndex {
 }
 
 const MIN_POINTER = 120
-const MAX_POINTER = 200
+/** Bytes of the longest pointer. */
+export const MAX_POINTER = 200
 const POINTER =
   /^version https:\/\/git-lfs\.github\.com\/spec\/v1\noid sha256:([0-9a-f]{64})\nsize (\d{1,16})\n$/
 

@@ -10,6 +10,7 @@ import { ObjectReader } from '../git/cat-file.ts'
 import { BARE_CONFIG, ObjectWriter } from '../git/fast-import.ts'
 import { moveRef, resolveRevision } from '../git/refs.ts'
 import { git } from '../git/run.ts'
+import { makePushCheck } from '../git/smart.ts'
 import { parsePointer, TreeReader } from '../git/tree.ts'
 import { isNodeError } from './errors.ts'
 import { syncFolder } from './fsync.ts'
@@ -41,6 +42,9 @@ export class Repositories {
   readonly rows: Rows
   readonly objects = new ObjectReader()
   readonly trees = new TreeReader(this.objects)
+  /** The folder of the hook that checks pushes. */
+  hooks = ''
+  readonly #dir: string
   readonly #repos: string
   readonly #tmp: string
   readonly #trash: string
@@ -51,6 +55,7 @@ export class Repositories {
   constructor(options: { dir: string; rows: Rows; log: Logger }) {
     this.rows = options.rows
     this.#log = options.log
+    this.#dir = options.dir
     this.#repos = join(options.dir, 'repos')
     this.#tmp = join(options.dir, 'tmp')
     this.#trash = join(options.dir, 'trash')
@@ -61,6 +66,7 @@ export class Repositories {
     for (const dir of [this.#repos, this.#tmp, this.#trash]) await mkdir(dir, { recursive: true })
     await rename(this.#tmp, join(this.#trash, `tmp.${randomUUID()}`))
     await mkdir(this.#tmp)
+    this.hooks = await makePushCheck(this.#dir)
     const rows = new Set(await this.rows.repoIds())
     for (const entry of await readdir(this.#trash)) {
       const id = entry.split('.')[0] ?? ''
@@ -148,6 +154,13 @@ export class Repositories {
     if (!(await this.rows.addNamespace(namespace)) && !(await this.rows.namespace(namespace)))
       throw dataStoreErrors.NAMESPACE_TAKEN({ namespace })
     if (!(await this.rows.renameRepo(repo.id, namespace, name))) throw taken(repo.type, id)
+  }
+
+  /** Called after a push. */
+  async pushed(repo: Repo): Promise<void> {
+    this.objects.forget(repo.gitDir)
+    await this.rows.touchRepo(repo.id)
+    this.maintain(repo)
   }
 
   /** Called after a commit: repacks in the background once many packs have come together. */
