@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { SERVICE_NAMES, type ServiceName } from '@open-nemo/contract'
-import { Argument, Command } from 'commander'
+import { Argument, Command, Option } from 'commander'
 import { HOOK_NAMES } from './commands/hook.ts'
 import { addLabCommands } from './commands/lab-commands.ts'
 import { platformConfig } from './platform/config.ts'
@@ -71,6 +71,26 @@ program
   .addArgument(new Argument('<name>').choices(['nemo', 'training', 'nim']))
   .action(async (name: 'nemo' | 'training' | 'nim') => {
     await (await import('./commands/operator.ts')).operator(name)
+  })
+
+program
+  .command('pull-model')
+  .description(
+    'bring a model onto a volume, as the pod of a NIMCache does; exit code 28 when it does not fit',
+  )
+  .argument('<id>', 'namespace/name of the repository')
+  .option(
+    '--endpoint <url>',
+    'hub to fetch from, such as http://nemo-data-store:3000/v1/hf (else HF_ENDPOINT)',
+  )
+  .addOption(new Option('--type <type>', 'kind of repository').choices(['model', 'dataset']).default('model'))
+  .option('--revision <revision>', 'branch, tag or commit', 'main')
+  .option('--from <folder>', 'copy from this folder in place of a hub')
+  .option('--to <folder>', 'folder that takes the files', '/model-store')
+  .option('--capacity <bytes>', 'size of the volume, where its disk is larger')
+  .option('--termination-log <file>', 'file for the outcome', '/dev/termination-log')
+  .action(async (id: string, options) => {
+    process.exitCode = await (await import('./commands/pull-model.ts')).pullModel(id, options, process.env)
   })
 
 const models = program.command('models').description('the models that are known from the start')

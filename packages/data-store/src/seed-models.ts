@@ -5,7 +5,7 @@ import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createDataStoreClient, type DataStoreClient } from '@open-nemo/contract/data-store/client.ts'
 import type { App, ServiceContext } from '@open-nemo/runtime'
-import { localFile } from '@open-nemo/runtime/catalogue/index.ts'
+import { localFile } from '@open-nemo/runtime/catalogue/local-files.ts'
 
 type Model = ServiceContext['catalogue']['models'][number]
 
