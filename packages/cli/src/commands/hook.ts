@@ -8,6 +8,10 @@ export type Hook = (env: Env) => Promise<number>
 /** The hooks by the name that the charts give. Each is loaded when it runs, since most need few of our packages. */
 const HOOKS: Record<string, () => Promise<Hook>> = {
   passwords: async () => (await import('../hooks/passwords.ts')).passwords,
+  preflight: async () => (await import('../hooks/preflight.ts')).preflight,
+  crds: async () => (await import('../hooks/crds.ts')).crds,
+  'pg-secrets': async () => (await import('../hooks/pg-secrets.ts')).pgSecrets,
+  cleanup: async () => (await import('../hooks/cleanup.ts')).cleanup,
 }
 
 /** Names that `nemoctl hook` takes. */
