@@ -72,6 +72,7 @@ export const inventory: Record<string, string[]> = {
     'POST /v1/completions',
     'POST /v1/embeddings',
     'POST /v1/classify',
+    'POST /v1/ranking',
     'GET /v1/models',
     'GET /v1/health/ready',
     'GET /v1/health/live',

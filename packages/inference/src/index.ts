@@ -5,6 +5,7 @@ import { createEntityStoreClient } from '@open-nemo/contract/entity-store/client
 import { createApp, parseConfig, type RunningService, type ServiceContext } from '@open-nemo/runtime'
 import { startDiscovery } from './adapters/discovery.ts'
 import { inferenceConfig } from './config.ts'
+import { createEmbedders } from './embedding/embedders.ts'
 import { createBaseModels, type EngineStarter } from './models/base-models.ts'
 import { createServedModels } from './models/served-models.ts'
 import { registerGenerate } from './routes/generate.ts'
@@ -23,6 +24,7 @@ const DRAIN_MS = 8000
 export async function startInference(ctx: ServiceContext, engine?: EngineStarter): Promise<RunningService> {
   const config = parseConfig(inferenceConfig, ctx.env)
   const bases = createBaseModels(ctx, config, engine)
+  const embedders = createEmbedders(ctx, config, engine)
   const { fetch, log, metrics, catalogue } = ctx
   const discovery = startDiscovery({
     entities: createEntityStoreClient({
@@ -37,7 +39,7 @@ export async function startInference(ctx: ServiceContext, engine?: EngineStarter
     intervalMs: config.NIM_PEFT_REFRESH_INTERVAL * 1000,
   })
   const started = Math.floor(Date.now() / 1000)
-  const served = createServedModels({ catalogue, config, bases, discovery, started })
+  const served = createServedModels({ catalogue, config, bases, embedders, discovery, started })
   const app = createApp({
     name: ctx.name,
     title: 'Inference',
@@ -66,7 +68,7 @@ export async function startInference(ctx: ServiceContext, engine?: EngineStarter
       })
       await Promise.race([drained, late])
       clearTimeout(timer)
-      await Promise.all([discovery.stop(), bases.stop()])
+      await Promise.all([discovery.stop(), bases.stop(), embedders.stop()])
     },
   }
 }

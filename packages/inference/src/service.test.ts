@@ -161,7 +161,7 @@ test('what is wrong is named, with OpenAI’s shape beside detail', async () => 
     [{ functions: [{}] }, 400, /tools/],
     [{}, 400, /9000 tokens.*2048/, overflow],
     [{}, 503, /ended while/, new EngineError('crashed', 'SIGSEGV')],
-    [{}, 503, /3 requests/, new EngineError('busy', 'x', { waiting: 3 })],
+    [{}, 429, /3 requests/, new EngineError('busy', 'x', { waiting: 3 })],
     [{}, 400, /cannot be enforced: left recursion/, new EngineError('bad_grammar', 'left recursion')],
   ]
   for (const [more, status, message, err] of cases) {
@@ -181,6 +181,60 @@ test('a failure in the middle of a stream is an event that clients raise', async
   const got = await events(await chat({ stream: true }))
   assert.equal(got.at(-1).error.code, 'ENGINE_ENDED')
   assert.ok(!got.includes('DONE'))
+})
+
+const EMBEDDER = 'sentence-transformers/all-MiniLM-L6-v2'
+
+test('embeddings in every shape of input, both encodings and fewer dimensions', async () => {
+  const embed = (more: object) => t.post('/v1/embeddings', { model: EMBEDDER, input: 'a', ...more })
+  const body = await (await embed({ input: ['a b', 'b'], input_type: 'query' })).json()
+  assert.deepEqual(t.engine.embedded.at(-1), [
+    [2, 3, 4, 5],
+    [2, 4, 5],
+  ])
+  assert.equal(body.object, 'list')
+  assert.deepEqual(
+    body.data.map((d: { embedding: number[]; index: number }) => [
+      d.index,
+      d.embedding.map((v) => v.toFixed(3)),
+    ]),
+    [
+      [0, ['0.600', '0.800']],
+      [1, ['0.000', '1.000']],
+    ],
+  )
+  assert.deepEqual(body.usage, { prompt_tokens: 7, total_tokens: 7 })
+  const base64 = (await (await embed({ encoding_format: 'base64' })).json()).data[0].embedding
+  assert.deepEqual(Buffer.from(base64, 'base64').readFloatLE(4), Math.fround(0.8))
+  assert.deepEqual((await (await embed({ dimensions: 1 })).json()).data[0].embedding, [1])
+  for (const input of [[3, 4], [[2, 3, 4, 5]]]) await embed({ input })
+  assert.deepEqual(t.engine.embedded.slice(-2), [[[2, 3, 4, 5]], [[2, 3, 4, 5]]])
+})
+
+test('a long input is refused or cut at the asked end; what does not fit is named', async () => {
+  const long = `a ${'b '.repeat(600)}`
+  const embed = (more: object) => t.post('/v1/embeddings', { model: EMBEDDER, input: long, ...more })
+  await embed({ truncate: 'END' })
+  assert.deepEqual(t.engine.embedded.at(-1)?.[0]?.slice(0, 3), [2, 3, 4])
+  await embed({ truncate: 'START' })
+  assert.deepEqual(t.engine.embedded.at(-1)?.[0]?.slice(0, 2), [2, 4])
+  assert.equal(t.engine.embedded.at(-1)?.[0]?.length, 512)
+  const cases: [string, object, number, RegExp][] = [
+    ['/v1/embeddings', { input: long }, 400, /input 0 has 603 tokens.*512.*truncate/],
+    ['/v1/embeddings', { input: 'a', dimensions: 3 }, 400, /has 2 dimensions/],
+    ['/v1/embeddings', { input: [99] }, 400, /token 99/],
+    ['/v1/embeddings', { input: [] }, 422, /input/],
+    ['/v1/embeddings', { input: 'a', truncate: 'MIDDLE' }, 422, /truncate/],
+    ['/v1/embeddings', { model: MODEL, input: 'a' }, 400, /Use sentence-transformers/],
+    ['/v1/chat/completions', { messages }, 400, /embeds text.*embeddings/],
+    ['/v1/ranking', { model: MODEL, query: { text: 'a' }, passages: [] }, 404, /api_endpoint/],
+    ['/v1/classify', { model: MODEL, input: 'a' }, 501, /api_endpoint/],
+  ]
+  for (const [path, more, status, message] of cases) {
+    const response = await t.post(path, { model: EMBEDDER, ...more })
+    assert.equal(response.status, status, JSON.stringify([path, status]))
+    assert.match(JSON.stringify(await response.json()), message)
+  }
 })
 
 test('hanging up ends the work, streamed or not', async () => {
@@ -233,5 +287,4 @@ test('the paths of a NIM', async () => {
   assert.match(await (await t.app.request('/v1/metrics')).text(), /inference_tokens_total\{model="smollm2/)
   const document = await get('/openapi.json')
   assert.ok(document.paths['/v1/chat/completions'].post.requestBody)
-  assert.equal((await t.post('/v1/embeddings', { model: MODEL, input: 'x' })).status, 501)
 })

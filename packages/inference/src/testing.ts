@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { mkdtemp } from 'node:fs/promises'
+import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createMetrics, createPlatformFetch, type ServiceContext, silentLogger } from '@open-nemo/runtime'
@@ -28,8 +28,10 @@ export const LOADED: LoadedModel = {
 export class ScriptedEngine implements Engine {
   asked: GenerateRequest[] = []
   unloaded: string[] = []
+  embedded: number[][][] = []
   aborted = 0
   loading: string | undefined
+  located: Promise<unknown> | undefined
   /** Pieces of the answer; an error is thrown, 'hang' waits until the caller hangs up. */
   script: (string | Error)[] = ['Hel', 'lo']
 
@@ -40,6 +42,7 @@ export class ScriptedEngine implements Engine {
   }
 
   async ready() {
+    await this.located
     if (this.loading) throw new EngineError('loading', this.loading)
     return LOADED
   }
@@ -70,6 +73,16 @@ export class ScriptedEngine implements Engine {
       }
       if (signal.aborted) leave()
       else signal.addEventListener('abort', leave, { once: true })
+    })
+  }
+
+  async embed(inputs: number[][], signal: AbortSignal) {
+    signal.throwIfAborted()
+    this.embedded.push(inputs)
+    // The first token after [CLS] decides the vector: (3, 4) / 5 or (0, 1).
+    return inputs.map((tokens) => {
+      const vector = tokens[1] === 3 ? [0.6, 0.8] : [0, 1]
+      return Buffer.from(new Float32Array(vector).buffer).toString('base64')
     })
   }
 
@@ -116,9 +129,11 @@ export async function startTestService(env: Record<string, string> = {}) {
   })
   const inner = createPlatformFetch((_role, request) => world.fetch(request))
   const dataDir = await mkdtemp(join(tmpdir(), 'inference-'))
+  await writeFile(join(dataDir, 'vocab.txt'), '[PAD]\n[UNK]\n[CLS]\na\nb\n[SEP]\n')
   const catalogue = {
     ...(await loadCatalogue({ env: {}, home: dataDir, cacheDir: dataDir })),
     ensureGguf: async () => ({ path: '/dev/null', sha256: 'base-sha' }),
+    ensureFiles: async () => dataDir,
     ensureFloatGguf: async () => '/floats.gguf',
   }
   const started = await startInference(
@@ -144,7 +159,7 @@ export async function startTestService(env: Record<string, string> = {}) {
     },
     (options) => {
       // The real one learns the weights' hash on the way.
-      void options.locate(() => undefined).catch(() => undefined)
+      engine.located = options.locate(() => undefined).catch(() => undefined)
       return engine
     },
   )

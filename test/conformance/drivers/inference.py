@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The NIM through NVIDIA's SDK, the openai client and plain HTTP."""
 
+import http.server
 import json
+import threading
 import time
 
 import httpx
@@ -209,6 +211,92 @@ def completions(model: str):
         assert [choice.index for choice in answer.choices] == [0, 1], answer
 
 
+def embeddings():
+    embedder = "sentence-transformers/all-MiniLM-L6-v2"
+    path = "POST /v1/embeddings"
+    embed = openai.OpenAI(base_url=f"{NIM}/v1", api_key="none", timeout=300, max_retries=5).embeddings
+    texts = ["A cat sleeps on the sofa.", "A kitten naps on the couch.", "Interest rates rose again."]
+
+    def near(a, b):
+        return sum(x * y for x, y in zip(a, b))
+
+    with record.operation("embeddings, SDK", path):
+        answer = nemo.with_options(timeout=300, max_retries=5).embeddings.create(model=embedder, input=texts, input_type="passage")
+        first, like, other = (one.embedding for one in answer.data)
+        assert len(first) == 384 and abs(near(first, first) - 1) < 1e-4, len(first)
+        assert near(first, like) > 0.5 > near(first, other) + 0.2, (near(first, like), near(first, other))
+        assert [one.index for one in answer.data] == [0, 1, 2] and answer.usage.prompt_tokens > 15, answer.usage
+    with record.operation("embeddings, openai, base64 and floats", path):
+        coded = embed.create(model=embedder, input=texts[0]).data[0].embedding
+        plain = embed.create(model=embedder, input=texts[0], encoding_format="float").data[0].embedding
+        assert max(abs(a - b) for a, b in zip(coded, plain)) < 1e-6 and len(coded) == 384
+        assert max(abs(a - b) for a, b in zip(coded, first)) < 1e-6
+    with record.operation("embeddings, dimensions", path):
+        short = embed.create(model=embedder, input=texts[0], dimensions=64).data[0].embedding
+        assert len(short) == 64 and abs(near(short, short) - 1) < 1e-4, len(short)
+    with record.operation("embeddings, token ids", path):
+        ids = embed.create(model=embedder, input=[[101, 2023, 2003, 1037, 3231, 102], [2023]]).data
+        assert len(ids) == 2 and len(ids[0].embedding) == 384
+    with record.operation("embeddings, truncate", path):
+        long = "word " * 2000
+        with fails_with(400):
+            embed.create(model=embedder, input=long)
+        for end in ("START", "END"):
+            assert len(embed.create(model=embedder, input=long, extra_body={"truncate": end}).data[0].embedding) == 384
+    with record.operation("embeddings, faults", path):
+        for bad in ({"input": []}, {"input": "x", "encoding_format": "hex"}, {"input": "x", "extra_body": {"truncate": "MIDDLE"}}):
+            with fails_with(422):
+                embed.create(**{"model": embedder, **bad})
+        with fails_with(400):
+            chat.create(model=embedder, messages=GRAVITY)
+
+
+class Upstream(http.server.BaseHTTPRequestHandler):
+    """Another server's classifier and reranker."""
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        told = {"model": body["model"], "key": self.headers.get("authorization")}
+        if self.path.endswith("/classify"):
+            told["data"] = [{"index": 0, "label": "greeting"}]
+        else:
+            told["rankings"] = [{"index": i, "logit": -i} for i in range(len(body["passages"]))]
+        answer = json.dumps(told).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_):
+        pass
+
+
+def upstreams():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Upstream)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}/v1"
+    endpoint = {"url": url, "model_id": "inner", "api_key": "hidden-key"}
+    nemo.models.create(namespace="default", name="other-server", api_endpoint=endpoint)
+    with record.operation("classify, an upstream", "POST /v1/classify"):
+        answer = nemo.classify.create(model="default/other-server", input="hello")
+        told = answer if isinstance(answer, dict) else json.loads(json.dumps(answer, default=lambda o: o.model_dump()))
+        assert (told["model"], told["data"][0]["label"]) == ("inner", "greeting"), told
+    with record.operation("classify with a model that cannot", "POST /v1/classify"):
+        with fails_with(501):
+            nemo.classify.create(model=name, input="hello")
+    with record.operation("ranking, an upstream and its key", "POST /v1/ranking"):
+        asked = {"model": "default/other-server", "query": {"text": "a"}, "passages": [{"text": "b"}, {"text": "c"}]}
+        told = httpx.post(f"{NIM}/v1/ranking", json=asked, timeout=30).json()
+        assert [one["index"] for one in told["rankings"]] == [0, 1] and told["key"] == "Bearer hidden-key", told
+        refused = httpx.post(f"{NIM}/v1/ranking", json={**asked, "model": name}, timeout=30)
+        assert refused.status_code == 404 and "api_endpoint" in refused.text, refused.text
+    with record.operation("keys of upstreams stay hidden", "GET /v1/models"):
+        assert "hidden-key" not in get("/v1/models").text + get("/v1/metadata").text + get("/v1/metrics").text
+    nemo.models.delete("other-server", namespace="default")
+    server.shutdown()
+
+
 def hang_up(model: str):
     with record.operation("chat, a client that hangs up", CHAT):
         body = {"model": model, "messages": [{"role": "user", "content": "Tell a long story."}], "max_tokens": 400, "stream": True}
@@ -225,12 +313,6 @@ chats(name)
 structured(name)
 completions(name)
 hang_up(name)
-record.refused(
-    "embeddings of a model that has none",
-    lambda: nemo.embeddings.create(model=name, input="hello"),
-    "POST /v1/embeddings",
-)
-record.refused(
-    "classify with a model that cannot", lambda: nemo.classify.create(model=name, input="hello"), "POST /v1/classify"
-)
+embeddings()
+upstreams()
 record.done()

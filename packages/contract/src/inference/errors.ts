@@ -55,7 +55,7 @@ export const inferenceErrors = defineErrors('inference', {
     hint: 'It is started again; send the request once more',
   },
   ENGINE_BUSY: {
-    status: 503,
+    status: 429,
     message: '{waiting} requests for {model} wait already',
     hint: 'Try again in a moment',
   },
@@ -68,6 +68,21 @@ export const inferenceErrors = defineErrors('inference', {
     status: 502,
     message: 'the server of {model} did not answer: {reason}',
     hint: 'Check the url of its api_endpoint, and that the server runs',
+  },
+  INPUT_TOO_LONG: {
+    status: 400,
+    message: 'input {index} has {tokens} tokens, and {model} takes at most {limit}',
+    hint: 'Send less text, or truncate: START or END',
+  },
+  WRONG_TASK: {
+    status: 400,
+    message: '{model} {does}, and does not {operation}',
+    hint: 'Use {instead}',
+  },
+  RANKER_NOT_FOUND: {
+    status: 404,
+    message: '{model} does not rank, and no model of the platform itself does',
+    hint: 'Add a reranker that answers POST /ranking: `nemoctl models add NAMESPACE/NAME --url URL`, or POST /v1/models with an api_endpoint',
   },
   OPERATION_NOT_SERVED: {
     status: 501,

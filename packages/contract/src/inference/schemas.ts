@@ -110,6 +110,41 @@ export const completionRequest = z.looseObject({
 })
 export type CompletionRequest = z.infer<typeof completionRequest>
 
+const embeddingInput = z.union(
+  [
+    z.string(),
+    z.array(z.string()).min(1).max(2048),
+    z.array(z.int()).min(1),
+    z.array(z.array(z.int()).min(1)).min(1).max(2048),
+  ],
+  { error: 'must be text, a list of at most 2048 texts, token ids, or a list of token id lists' },
+)
+export const embeddingRequest = z.looseObject({
+  model,
+  input: embeddingInput,
+  encoding_format: z.enum(['float', 'base64'], { error: 'must be float or base64' }).nullish(),
+  /** Models that tell queries from passages use it; the reference model embeds both alike. */
+  input_type: z.enum(['query', 'passage'], { error: 'must be query or passage' }).nullish(),
+  truncate: z.enum(['NONE', 'START', 'END'], { error: 'must be NONE, START or END' }).nullish(),
+  dimensions: z.int().min(1).nullish(),
+  user: z.string().max(1024).nullish(),
+})
+export type EmbeddingRequest = z.infer<typeof embeddingRequest>
+
+export const embeddingResponse = z.object({
+  object: z.literal('list'),
+  data: z.array(
+    z.object({
+      object: z.literal('embedding'),
+      index: z.int(),
+      embedding: z.union([z.array(z.number()), z.string()]),
+    }),
+  ),
+  model: z.string(),
+  usage: z.object({ prompt_tokens: z.int(), total_tokens: z.int() }),
+})
+export type EmbeddingResponse = z.infer<typeof embeddingResponse>
+
 export const usageInfo = z.object({
   prompt_tokens: z.int(),
   completion_tokens: z.int(),

@@ -9,6 +9,7 @@ after(() => t.stop())
 
 const fixture = (name: string) => readFileSync(new URL(`../lora/fixture/${name}`, import.meta.url))
 const MODEL = 'smollm2/smollm2-135m-instruct'
+const EMBEDDER = 'sentence-transformers/all-MiniLM-L6-v2'
 let clock = 0
 const stamp = () => `2026-01-01T00:00:00.${String(++clock).padStart(6, '0')}`
 
@@ -93,7 +94,7 @@ test('adapters that cannot be served say why, those that may come ask for patien
   const coming = await chat('ns/d@v1')
   assert.equal(coming.status, 503)
   assert.ok(coming.headers.get('retry-after'))
-  assert.deepEqual(await refresh(), [MODEL])
+  assert.deepEqual(await refresh(), [MODEL, EMBEDDER])
 })
 
 test('an adapter that is found while its base loads is served once the base is there', async () => {
@@ -118,7 +119,7 @@ test('entities that are no adapter of ours are left alone', async () => {
     adapter('uploading', { artifact: { files_url: 'hf://ns/x', status: 'created' } }),
     adapter('whole', { peft: { finetuning_type: 'all_weights' } }),
   )
-  assert.deepEqual(await refresh(), [MODEL])
+  assert.deepEqual(await refresh(), [MODEL, EMBEDDER])
 })
 
 test('a model with an api_endpoint is passed on under its name there, with its key, as it comes', async () => {

@@ -10,6 +10,7 @@ export function metered(engine: Engine, metrics: Registry, model: string): Engin
   return {
     state: () => engine.state(),
     ready: (timeoutMs) => engine.ready(timeoutMs),
+    embed: (inputs, signal) => engine.embed(inputs, signal),
     unload: (key) => engine.unload(key),
     stop: () => engine.stop(),
     async *generate(request, signal) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { EngineErrorCode, GenerateEvent, GenerateRequest, LoadedModel } from './types.ts'
+import type { EngineErrorCode, EngineEvent, GenerateRequest, LoadedModel } from './types.ts'
 
 /** How a worker shall load its model. Sizes in tokens for each sequence. */
 export interface LoadOptions {
@@ -19,6 +19,7 @@ export interface LoadOptions {
 export type ToWorker =
   | { t: 'load'; options: LoadOptions }
   | { t: 'generate'; id: number; request: GenerateRequest }
+  | { t: 'embed'; id: number; inputs: number[][] }
   | { t: 'abort'; id: number }
   | { t: 'unload'; key: string }
 
@@ -27,6 +28,6 @@ export type FromWorker =
   | { t: 'progress'; fraction: number }
   | { t: 'loaded'; model: LoadedModel }
   | { t: 'load_failed'; message: string }
-  | { t: 'event'; id: number; event: GenerateEvent }
+  | { t: 'event'; id: number; event: EngineEvent }
   | { t: 'error'; id: number; code: EngineErrorCode; message: string; details: Record<string, number> }
   | { t: 'log'; level: 'info' | 'warn' | 'error'; message: string }

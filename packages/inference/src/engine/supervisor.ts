@@ -6,6 +6,7 @@ import type { FromWorker, LoadOptions, ToWorker } from './protocol.ts'
 import {
   type Engine,
   EngineError,
+  type EngineEvent,
   type EngineState,
   type GenerateEvent,
   type GenerateRequest,
@@ -35,7 +36,7 @@ const HEALTHY_MS = 60_000
  */
 export function startEngine(options: SupervisorOptions): Engine {
   const backoff = options.backoffMs ?? { first: 500, max: 30_000 }
-  const requests = new Map<number, EventQueue<GenerateEvent>>()
+  const requests = new Map<number, EventQueue<EngineEvent>>()
   const readyWaiters = new Set<() => void>()
   let state: EngineState = { status: 'loading', message: 'the engine starts' }
   let child: ChildProcess | undefined
@@ -126,7 +127,7 @@ export function startEngine(options: SupervisorOptions): Engine {
     } else if (message.t === 'event') {
       const queue = requests.get(message.id)
       queue?.push(message.event)
-      if (message.event.type === 'end') finish(message.id, queue)
+      if (message.event.type === 'end' || message.event.type === 'vectors') finish(message.id, queue)
     } else {
       const { id, code, message: text, details } = message
       requests.get(id)?.fail(new EngineError(code, text, details))
@@ -134,7 +135,7 @@ export function startEngine(options: SupervisorOptions): Engine {
     }
   }
 
-  function finish(id: number, queue: EventQueue<GenerateEvent> | undefined): void {
+  function finish(id: number, queue: EventQueue<EngineEvent> | undefined): void {
     queue?.end()
     requests.delete(id)
   }
@@ -159,17 +160,19 @@ export function startEngine(options: SupervisorOptions): Engine {
     })
   }
 
-  async function* generate(request: GenerateRequest, signal: AbortSignal) {
+  type Work = { t: 'generate'; request: GenerateRequest } | { t: 'embed'; inputs: number[][] }
+
+  async function* ask(work: Work, signal: AbortSignal): AsyncGenerator<EngineEvent, void, undefined> {
     signal.throwIfAborted()
     if (state.status !== 'ready') {
       throw new EngineError('loading', 'message' in state ? state.message : state.status)
     }
     const id = nextId++
-    const queue = eventQueue<GenerateEvent>()
+    const queue = eventQueue<EngineEvent>()
     requests.set(id, queue)
     const leave = () => queue.fail(signal.reason)
     signal.addEventListener('abort', leave, { once: true })
-    post({ t: 'generate', id, request })
+    post({ ...work, id })
     try {
       yield* queue.read()
     } finally {
@@ -179,11 +182,20 @@ export function startEngine(options: SupervisorOptions): Engine {
     }
   }
 
+  async function embed(inputs: number[][], signal: AbortSignal): Promise<string[]> {
+    for await (const event of ask({ t: 'embed', inputs }, signal)) {
+      if (event.type === 'vectors') return event.vectors
+    }
+    throw new EngineError('internal', 'the engine gave no vectors')
+  }
+
   void begin()
   return {
     state: () => state,
     ready,
-    generate,
+    generate: (request, signal) =>
+      ask({ t: 'generate', request }, signal) as AsyncGenerator<GenerateEvent, void, undefined>,
+    embed,
     unload: (key) => post({ t: 'unload', key }),
     stop: async () => {
       stopped = true

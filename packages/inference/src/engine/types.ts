@@ -58,6 +58,9 @@ export type GenerateEvent =
   | { type: 'text'; text: string; logprobs?: TokenLogprob[] | undefined }
   | { type: 'end'; finish: 'stop' | 'length'; completionTokens: number }
 
+/** Also of what embeds: little-endian 32-bit floats of vectors of length one, in base64, in the order of the inputs. */
+export type EngineEvent = GenerateEvent | { type: 'vectors'; vectors: string[] }
+
 /** What the engine's worker says about a loaded model. Sizes in tokens and bytes. */
 export interface LoadedModel {
   /** Longest prompt and answer of one request together. */
@@ -85,6 +88,8 @@ export interface Engine {
   ready(timeoutMs: number): Promise<LoadedModel>
   /** Generates; aborting `signal` ends the work in the worker. Throws EngineError. */
   generate(request: GenerateRequest, signal: AbortSignal): AsyncGenerator<GenerateEvent, void, undefined>
+  /** Embeds inputs of token ids; only of an engine whose worker embeds. Aborting `signal` ends the work. */
+  embed(inputs: number[][], signal: AbortSignal): Promise<string[]>
   /** Frees an adapter's memory once nothing uses it. */
   unload(key: string): void
   stop(): Promise<void>

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-export type GgufValue = { type: 'string'; value: string } | { type: 'f32' | 'u32'; value: number }
+export type GgufValue =
+  | { type: 'string'; value: string }
+  | { type: 'f32' | 'u32'; value: number }
+  | { type: 'bool'; value: boolean }
+  | { type: 'strings'; value: readonly string[] }
+  | { type: 'i32s'; value: readonly number[] }
 
 export interface GgufTensor {
   name: string
@@ -10,7 +15,7 @@ export interface GgufTensor {
 }
 
 const ALIGNMENT = 32
-const TYPE_ID = { u32: 4, f32: 6, string: 8 } as const
+const TYPE_ID = { u32: 4, i32: 5, f32: 6, bool: 7, string: 8, array: 9 } as const
 const GGML_F32 = 0
 
 /** Writes a GGUF version 3 file of 32-bit float tensors. */
@@ -22,10 +27,7 @@ export function writeGguf(metadata: Record<string, GgufValue>, tensors: readonly
   head.u64(Object.keys(metadata).length)
   for (const [key, entry] of Object.entries(metadata)) {
     head.string(key)
-    head.u32(TYPE_ID[entry.type])
-    if (entry.type === 'string') head.string(entry.value)
-    else if (entry.type === 'f32') head.f32(entry.value)
-    else head.u32(entry.value)
+    writeValue(head, entry)
   }
   let offset = 0
   for (const { name, shape, data } of tensors) {
@@ -47,6 +49,22 @@ export function writeGguf(metadata: Record<string, GgufValue>, tensors: readonly
   return out
 }
 
+function writeValue(head: ByteWriter, entry: GgufValue): void {
+  if (entry.type === 'strings' || entry.type === 'i32s') {
+    head.u32(TYPE_ID.array)
+    head.u32(entry.type === 'strings' ? TYPE_ID.string : TYPE_ID.i32)
+    head.u64(entry.value.length)
+    if (entry.type === 'strings') for (const text of entry.value) head.string(text)
+    else head.raw(new Uint8Array(Int32Array.from(entry.value).buffer))
+    return
+  }
+  head.u32(TYPE_ID[entry.type])
+  if (entry.type === 'string') head.string(entry.value)
+  else if (entry.type === 'f32') head.f32(entry.value)
+  else if (entry.type === 'bool') head.raw(Uint8Array.of(entry.value ? 1 : 0))
+  else head.u32(entry.value)
+}
+
 const padded = (n: number) => Math.ceil(n / ALIGNMENT) * ALIGNMENT
 
 class ByteWriter {
@@ -62,6 +80,10 @@ class ByteWriter {
     const view = new DataView(new ArrayBuffer(size))
     write(view)
     this.#push(new Uint8Array(view.buffer))
+  }
+
+  raw(bytes: Uint8Array): void {
+    this.#push(bytes)
   }
 
   ascii(text: string): void {

@@ -17,13 +17,16 @@ const MAX_HEADER = 16 * 1024 * 1024
 
 /**
  * Reads a safetensors file as untrusted input: every length, offset, shape and type is checked against the file.
- * Throws SafetensorsError.
+ * Tensors that are not `wanted` are passed over. Throws SafetensorsError.
  */
-export function readSafetensors(file: Uint8Array): Map<string, SafeTensor> {
+export function readSafetensors(
+  file: Uint8Array,
+  wanted: (name: string) => boolean = () => true,
+): Map<string, SafeTensor> {
   const tensors = new Map<string, SafeTensor>()
   const { header, body } = splitFile(file)
   for (const [name, entry] of Object.entries(header)) {
-    if (name !== '__metadata__') tensors.set(name, readEntry(name, entry, body))
+    if (name !== '__metadata__' && wanted(name)) tensors.set(name, readEntry(name, entry, body))
   }
   return tensors
 }

@@ -42,14 +42,14 @@ export function createBaseModels(
 
   const find = (name: string): BaseModel | undefined => {
     const model = catalogue.resolve(name)
-    if (!model || model.kind === 'upstream') return undefined
+    if (!model || model.kind === 'upstream' || model.task) return undefined
     const known = started.get(model.id)
     if (known) return known
     const made = startBase(ctx, config, model, start)
     started.set(model.id, made)
     return made
   }
-  const first = catalogue.models.find((m) => m.kind !== 'upstream')?.id
+  const first = catalogue.models.find((m) => m.kind !== 'upstream' && !m.task)?.id
   const primaryName = config.NIM_SERVED_MODEL_NAME ?? first
   return {
     primary: primaryName === undefined ? undefined : find(primaryName),

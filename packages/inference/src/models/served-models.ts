@@ -4,18 +4,22 @@ import type { ServedModelData } from '@open-nemo/contract/inference/schemas.ts'
 import type { ServiceContext } from '@open-nemo/runtime'
 import type { AdapterEntry, Discovery, UpstreamEntry } from '../adapters/discovery.ts'
 import type { InferenceConfig } from '../config.ts'
+import type { Embedder, Embedders } from '../embedding/embedders.ts'
 import type { AdapterFile } from '../engine/types.ts'
 import type { BaseModel, BaseModels } from './base-models.ts'
 
 /** What answers under a model's name. */
 export type Served =
   | { kind: 'local'; name: string; base: BaseModel; adapter?: AdapterFile }
+  | { kind: 'embedding'; name: string; embedder: Embedder }
   | { kind: 'upstream'; name: string; endpoint: UpstreamEntry['endpoint'] }
 
 export interface ServedModels {
   /** Finds a model by name; one that is not known yet is looked for in the entity store before a 404. */
   resolve(name: string): Promise<Served>
   list(): ServedModelData[]
+  /** The name of a model that embeds, where there is one. */
+  embedding(): string | undefined
 }
 
 /** The models by all their names: catalogue, adapters, upstreams. */
@@ -23,11 +27,12 @@ export function createServedModels(args: {
   catalogue: ServiceContext['catalogue']
   config: InferenceConfig
   bases: BaseModels
+  embedders: Embedders
   discovery: Discovery
   /** When the service started, in seconds. */
   started: number
 }): ServedModels {
-  const { catalogue, bases, discovery, config, started } = args
+  const { catalogue, bases, embedders, discovery, config, started } = args
 
   const list = () => [
     ...catalogue.models.flatMap((model) =>
@@ -74,6 +79,7 @@ export function createServedModels(args: {
   function known(name: string): Served | undefined {
     const model = catalogue.resolve(name)
     if (model?.source.type === 'url') return { kind: 'upstream', name, endpoint: model.source.api_endpoint }
+    if (model?.task === 'embedding') return { kind: 'embedding', name, embedder: embedders.of(model) }
     if (model) {
       const base = bases.find(name)
       if (base) return { kind: 'local', name, base }
@@ -105,7 +111,7 @@ export function createServedModels(args: {
       field: 'model',
     })
   }
-  return { resolve, list }
+  return { resolve, list, embedding: () => catalogue.models.find((m) => m.task === 'embedding')?.id }
 }
 
 function fromAdapter(name: string, { base, state }: AdapterEntry): Served {
@@ -125,6 +131,7 @@ function fromAdapter(name: string, { base, state }: AdapterEntry): Served {
 
 function maxLength(config: InferenceConfig, model: BaseModel['model']): number | null {
   if (model.kind === 'upstream') return model.spec.context_size || null
+  if (model.task === 'embedding') return model.spec.context_size
   return Math.min(config.NIM_MAX_MODEL_LEN, model.spec.context_size)
 }
 

@@ -37,7 +37,7 @@ export async function targetOf(model: LocalModel, waitMs: number): Promise<Targe
 }
 
 /** The API error of an engine's failure; everything else is given back as it is. */
-function toApiError(err: unknown, model: string, loaded?: LoadedModel): unknown {
+export function toApiError(err: unknown, model: string, loaded?: LoadedModel): unknown {
   if (!(err instanceof EngineError)) return err
   const retry = (e: ApiError) => e.with({ 'retry-after': '2' })
   switch (err.code) {

