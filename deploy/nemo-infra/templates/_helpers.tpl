@@ -50,6 +50,22 @@ longest name of a StatefulSet still fits the 52 characters that its pods' labels
 {{- dict "items" $items | toJson -}}
 {{- end -}}
 
+{{/* The Secrets that are made when absent, as JSON {items: [...]}: name, the keys that get a random value, and other keys. */}}
+{{- define "nemo-infra.secrets" -}}
+{{- $name := include "nemo-infra.fullname" . -}}
+{{- $secrets := list -}}
+{{- range (include "nemo-infra.databases" . | fromJson).items -}}
+{{- $secrets = append $secrets (dict "name" .name "generate" (list "password")) -}}
+{{- end -}}
+{{- if include "nemo-infra.on" (dict "root" . "part" "minio") -}}
+{{- $secrets = append $secrets (dict "name" (printf "%s-minio" $name) "generate" (list "root-password") "values" (dict "root-user" "open-nemo")) -}}
+{{- end -}}
+{{- if include "nemo-infra.on" (dict "root" . "part" "jupyter") -}}
+{{- $secrets = append $secrets (dict "name" (printf "%s-jupyter" $name) "generate" (list "token")) -}}
+{{- end -}}
+{{- dict "items" $secrets | toJson -}}
+{{- end -}}
+
 {{/* Labels by which Services, policies and workloads find pods. Takes {root, part}. */}}
 {{- define "nemo-infra.selector" -}}
 app.kubernetes.io/name: {{ .part }}
