@@ -155,6 +155,7 @@ const FOR_PEOPLE = [
   'LockHeldError',
   'NewerSchemaError',
   'PythonError',
+  'RegistryError',
   'UpstreamError',
 ]
 

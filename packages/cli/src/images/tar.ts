@@ -41,6 +41,12 @@ export class LayerFiles {
     return this.#put(path, { type: 'file', mode, text: Buffer.from(content) })
   }
 
+  /** Gives a file that is there the right to be run. */
+  executable(path: string): this {
+    const entry = this.#entries.get(clean(path))
+    return entry?.type === 'file' ? this.#put(path, { ...entry, mode: entry.mode | 0o111 }) : this
+  }
+
   symlink(path: string, target: string): this {
     return this.#put(path, { type: 'symlink', target })
   }

@@ -159,6 +159,23 @@ async function buildWrapped(go: Go, { tmp, module, main, imports, out, flags }: 
   await rm(cwd, { recursive: true })
 }
 
+/** Builds an OpenTelemetry collector from the recipe of its builder, and gives the program's path in `tmp`. */
+export async function buildCollector(
+  cacheDir: string,
+  recipe: string,
+  tmp: string,
+  tell: Progress,
+): Promise<string> {
+  const { builder } = await ensureTools(cacheDir, ['builder'], tell)
+  const go = await ensureGo(cacheDir, tell)
+  tell({ message: `building the OpenTelemetry collector ${VERSIONS.collector}` })
+  const text = (await readFile(recipe, 'utf8')).replace('./out', join(tmp, 'out'))
+  const file = join(tmp, 'builder.yaml')
+  await writeFile(file, text)
+  await go.execute(builder, ['--config', file, '--ldflags', '-s -w'])
+  return join(tmp, 'out', 'otelcol')
+}
+
 async function goModOf(go: Go, module: string, version: string): Promise<string> {
   const text = await go.run(['mod', 'download', '-json', `${module}@${version}`])
   return (JSON.parse(text) as { GoMod: string }).GoMod

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { ensureCached } from '@open-nemo/runtime/cache/index.ts'
 import type { Progress } from '@open-nemo/runtime/catalogue/types.ts'
 import { type Env, ensureUv, runCommand } from '@open-nemo/runtime/python/index.ts'
@@ -8,6 +8,8 @@ import { GO } from './versions.ts'
 export interface Go {
   /** Runs `go` with these arguments and gives its output. */
   run(args: string[], options?: { cwd?: string; env?: Env }): Promise<string>
+  /** Runs a program that calls `go` itself. */
+  execute(command: string, args: string[]): Promise<string>
 }
 
 /**
@@ -45,7 +47,9 @@ async function onPath(): Promise<Env | undefined> {
 
 function goAt(command: string, extra: Env): Go {
   const base = { ...process.env, CGO_ENABLED: '0', GOFLAGS: '-buildvcs=false', GOWORK: 'off', ...extra }
+  const path = command === 'go' ? process.env.PATH : `${dirname(command)}:${process.env.PATH}`
   return {
+    execute: (program, args) => runCommand(program, args, { env: { ...base, PATH: path } }),
     run: (args, options = {}) =>
       runCommand(command, args, {
         env: { ...base, ...options.env },
