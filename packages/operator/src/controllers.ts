@@ -9,5 +9,5 @@ export type OperatorName = (typeof OPERATORS)[number]
 export const CONTROLLERS: Record<OperatorName, (() => Promise<Controller>)[]> = {
   nemo: [],
   training: [async () => (await import('./trainingjob/controller.ts')).trainingJobController],
-  nim: [],
+  nim: [async () => (await import('./nimcache/controller.ts')).nimCacheController],
 }

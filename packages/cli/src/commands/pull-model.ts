@@ -11,6 +11,7 @@ export interface PullModelOptions {
   to: string
   capacity?: string
   terminationLog: string
+  tries?: number
 }
 
 /** Exit code of a model that does not fit, told from others that another try may mend. */
@@ -26,7 +27,13 @@ export async function pullModel(
   const abort = new AbortController()
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => abort.abort())
   const capacityBytes = options.capacity === undefined ? undefined : Number(options.capacity)
-  const shared = { target: options.to, capacityBytes, say: console.log, signal: abort.signal }
+  const shared = {
+    target: options.to,
+    capacityBytes,
+    tries: options.tries,
+    say: console.log,
+    signal: abort.signal,
+  }
   try {
     const endpoint = options.endpoint ?? env.HF_ENDPOINT ?? 'https://huggingface.co'
     const { files, revision } = options.from

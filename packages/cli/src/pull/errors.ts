@@ -5,6 +5,9 @@ export class PullError extends Error {
   override name = 'PullError'
 }
 
+/** The repository is not there: not yet, or not at all. */
+export class NotThereError extends PullError {}
+
 /** The volume is too small for the model. */
 export class NoRoomError extends PullError {
   readonly neededBytes: number

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { PullError } from './errors.ts'
+import { NotThereError, PullError } from './errors.ts'
 
 /** A repository of a hub, at a revision. */
 export interface HubRepo {
@@ -93,7 +93,7 @@ async function assertOk(response: Response, repo: HubRepo, url: string): Promise
     throw new PullError(`${repo.endpoint} does not show ${repo.id} (${response.status}): ${hint}`)
   }
   if (response.status === 404) {
-    throw new PullError(`${repo.endpoint} has no ${repo.type} ${repo.id}@${repo.revision} (${url})`)
+    throw new NotThereError(`${repo.endpoint} has no ${repo.type} ${repo.id}@${repo.revision} (${url})`)
   }
   throw Object.assign(new Error(`${url} answered ${response.status}: ${text}`), { status: response.status })
 }

@@ -8,7 +8,7 @@ import { pipeline } from 'node:stream/promises'
 import type { ReadableStream as WebStream } from 'node:stream/web'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { PULLED } from '@open-nemo/runtime/catalogue/model-store.ts'
-import { NoRoomError, PullError } from './errors.ts'
+import { NoRoomError, NotThereError, PullError } from './errors.ts'
 import { commitOf, type HubFile, type HubRepo, listFiles, openFile } from './hub.ts'
 
 export interface PullOptions {
@@ -16,6 +16,8 @@ export interface PullOptions {
   target: string
   /** The size of the volume, where the file system tells that of a larger disk below it. */
   capacityBytes?: number | undefined
+  /** How often a step is tried; a data store that starts beside the pod has its models a little later. */
+  tries?: number | undefined
   say(message: string): void
   signal: AbortSignal
 }
@@ -155,12 +157,13 @@ async function readPulled(target: string): Promise<Pulled | undefined> {
   }
 }
 
-async function retry<T>(work: () => Promise<T>, { say, signal }: PullOptions): Promise<T> {
+async function retry<T>(work: () => Promise<T>, { say, signal, tries = TRIES }: PullOptions): Promise<T> {
   for (let tried = 1; ; tried++) {
     try {
       return await work()
     } catch (err) {
-      if (err instanceof PullError || signal.aborted || tried >= TRIES || isFull(err)) throw err
+      const isFinal = (err instanceof PullError && !(err instanceof NotThereError)) || isFull(err)
+      if (isFinal || signal.aborted || tried >= tries) throw err
       say(`${err instanceof Error ? err.message : err}; trying again`)
     }
     await sleep(Math.min(500 * 2 ** tried, 30_000), undefined, { signal })

@@ -49,12 +49,21 @@ export const nimCacheSpec = z.looseObject({
       ngc: ngcSource.optional(),
       hf: hubSource.optional(),
       dataStore: hubSource.optional(),
+      /** A model that lies on another volume; NVIDIA's operator does not know this source. */
+      pvc: z
+        .looseObject({
+          claimName: objectName,
+          subPath: z.string().max(1024).optional(),
+          /** Name that the model is served by; `default/<cache>` unless given. */
+          model: z.string().max(255).optional(),
+        })
+        .optional(),
     })
     .meta({
       'x-kubernetes-validations': [
         {
-          rule: '(has(self.ngc) ? 1 : 0) + (has(self.hf) ? 1 : 0) + (has(self.dataStore) ? 1 : 0) == 1',
-          message: 'exactly one of ngc, hf and dataStore',
+          rule: '(has(self.ngc) ? 1 : 0) + (has(self.hf) ? 1 : 0) + (has(self.dataStore) ? 1 : 0) + (has(self.pvc) ? 1 : 0) == 1',
+          message: 'exactly one of ngc, hf, dataStore and pvc',
         },
       ],
     }),
