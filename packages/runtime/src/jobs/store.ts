@@ -122,10 +122,10 @@ export function createJobStore<Payload, State>(db: Database, schema: string) {
          WHERE id = (
            SELECT id FROM ${table}
            WHERE status = ANY($3::text[]) AND ($4::text IS NULL OR kind = $4)
-             AND (owner IS NULL OR lease_until < now())
+             AND ($5::text IS NULL OR id = $5) AND (owner IS NULL OR lease_until < now())
            ORDER BY created_at, id LIMIT 1 FOR UPDATE SKIP LOCKED)
          RETURNING ${COLUMNS}`,
-        [options.owner, options.leaseMs, options.statuses, options.kind ?? null],
+        [options.owner, options.leaseMs, options.statuses, options.kind ?? null, options.id ?? null],
       )
       return row && toJob<Payload, State>(row)
     },

@@ -40,6 +40,8 @@ export interface ClaimOptions {
   /** Statuses of jobs that are to be worked on. */
   statuses: readonly string[]
   kind?: string
+  /** When given, this job and no other. */
+  id?: string | undefined
 }
 
 /** The lease ran out and another worker took the job, or the job is gone: stop working on it. */
