@@ -9,6 +9,7 @@ const BENCHES: Record<string, () => Promise<{ bench: Bench }>> = {
   'entity-store': () => import('./entity-store.ts'),
   'data-store': () => import('./data-store.ts'),
   engine: () => import('./engine.ts'),
+  proxy: () => import('./proxy.ts'),
   trainer: () => import('./trainer.ts'),
   flywheel: () => import('./flywheel.ts'),
 }

@@ -10,6 +10,7 @@ import { createBaseModels, type EngineStarter } from './models/base-models.ts'
 import { createServedModels } from './models/served-models.ts'
 import { registerGenerate } from './routes/generate.ts'
 import { registerNim } from './routes/nim.ts'
+import { createTransport, type Transport } from './upstream/transport.ts'
 
 /** The NIM: an OpenAI-compatible API over base models, hot-loaded LoRA adapters and upstream servers. */
 export const service = {
@@ -20,12 +21,17 @@ export const service = {
 /** Time that requests in work have to end when the service stops. */
 const DRAIN_MS = 8000
 
-/** Starts the service; tests give their own engine. The model loads in the background. */
-export async function startInference(ctx: ServiceContext, engine?: EngineStarter): Promise<RunningService> {
+/** Starts the service; tests give their own engine and way to upstreams. The model loads in the background. */
+export async function startInference(
+  ctx: ServiceContext,
+  engine?: EngineStarter,
+  given?: Transport,
+): Promise<RunningService> {
   const config = parseConfig(inferenceConfig, ctx.env)
   const bases = createBaseModels(ctx, config, engine)
   const embedders = createEmbedders(ctx, config, engine)
   const { fetch, log, metrics, catalogue } = ctx
+  const transport = createTransport(fetch)
   const discovery = startDiscovery({
     entities: createEntityStoreClient({
       baseUrl: config.NIM_PEFT_SOURCE ?? ctx.urls['entity-store'],
@@ -56,7 +62,7 @@ export async function startInference(ctx: ServiceContext, engine?: EngineStarter
     return work
   }
   registerNim({ app, catalogue, bases, served, discovery })
-  registerGenerate({ app, config, served, fetch, track })
+  registerGenerate({ app, config, served, send: given ?? transport, track })
   return {
     app,
     ready: () => bases.primary === undefined || bases.primary.engine.state().status === 'ready',
@@ -68,6 +74,7 @@ export async function startInference(ctx: ServiceContext, engine?: EngineStarter
       })
       await Promise.race([drained, late])
       clearTimeout(timer)
+      transport.close()
       await Promise.all([discovery.stop(), bases.stop(), embedders.stop()])
     },
   }

@@ -143,11 +143,7 @@ export async function startTestService(env: Record<string, string> = {}) {
       dataDir,
       cacheDir: dataDir,
       db: undefined as never,
-      fetch: (async (input: string | URL | Request, init?: RequestInit) => {
-        const request = new Request(input, init)
-        const host = outside.get(new URL(request.url).hostname)
-        return host ? host(request) : inner(input, init)
-      }) as typeof globalThis.fetch,
+      fetch: inner,
       urls: {
         'entity-store': 'http://nemo-entity-store:8000',
         'data-store': 'http://nemo-data-store:3000',
@@ -161,6 +157,11 @@ export async function startTestService(env: Record<string, string> = {}) {
       // The real one learns the weights' hash on the way.
       engine.located = options.locate(() => undefined).catch(() => undefined)
       return engine
+    },
+    async ({ url, ...init }) => {
+      const host = outside.get(new URL(url).hostname)
+      const request = new Request(url, { method: 'POST', ...init })
+      return host ? host(request) : inner(request)
     },
   )
   const post = (path: string, body: unknown, init: RequestInit = {}) =>

@@ -21,12 +21,13 @@ import { answerCompletion, streamCompletion } from '../openai/completion.ts'
 import type { LocalModel } from '../openai/generation.ts'
 import { eventStream } from '../openai/sse.ts'
 import { proxy } from '../upstream/proxy.ts'
+import type { Transport } from '../upstream/transport.ts'
 
 export interface GenerateRoutes {
   app: App
   config: InferenceConfig
   served: ServedModels
-  fetch: typeof globalThis.fetch
+  send: Transport
   /** Counts the requests in work, so that stopping can wait for them. */
   track: <T>(work: Promise<T>) => Promise<T>
 }
@@ -153,7 +154,7 @@ function register(
         const served = await on.served.resolve(validate(named, body).model)
         if (served.kind !== 'upstream') return handler(c, served, body)
         const { headers, signal } = c.req.raw
-        return proxy({ served, path: info.path, body, headers, signal, fetch: on.fetch })
+        return proxy({ served, path: info.path, body, headers, signal, send: on.send })
       })(),
     )
   })

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { inferenceErrors as errors } from '@open-nemo/contract/inference/errors.ts'
 import type { Served } from '../models/served-models.ts'
+import type { Transport } from './transport.ts'
 
 /** Counts how often a request has been passed on, so that models that point at each other end. */
 const HOPS_HEADER = 'x-nemo-hops'
@@ -15,12 +16,12 @@ export interface ProxyRequest {
   body: Record<string, unknown>
   headers: Headers
   signal: AbortSignal
-  fetch: typeof globalThis.fetch
+  send: Transport
 }
 
 /**
  * Passes a request on to the OpenAI-compatible server of a model, under the model's name and key there, and gives the
- * answer back as it comes. Connections are pooled by fetch. Throws UPSTREAM_UNREACHABLE.
+ * answer back as it comes. Throws UPSTREAM_UNREACHABLE.
  */
 export async function proxy(request: ProxyRequest): Promise<Response> {
   const { served, body, headers, signal } = request
@@ -29,15 +30,15 @@ export async function proxy(request: ProxyRequest): Promise<Response> {
   if (!(hops <= MAX_HOPS)) {
     throw errors.UPSTREAM_UNREACHABLE({ model: served.name, reason: 'its api_endpoint leads back to here' })
   }
-  const outgoing = new Headers({ 'content-type': 'application/json', [HOPS_HEADER]: String(hops) })
+  const outgoing: Record<string, string> = { 'content-type': 'application/json', [HOPS_HEADER]: String(hops) }
   const accept = headers.get('accept')
-  if (accept) outgoing.set('accept', accept)
+  if (accept) outgoing.accept = accept
   const key = headers.get('x-model-authorization') ?? api_key
-  if (key) outgoing.set('authorization', /^bearer /i.test(key) ? key : `Bearer ${key}`)
+  if (key) outgoing.authorization = /^bearer /i.test(key) ? key : `Bearer ${key}`
   let response: Response
   try {
-    response = await request.fetch(endpointUrl(url, request.path), {
-      method: 'POST',
+    response = await request.send({
+      url: endpointUrl(url, request.path),
       headers: outgoing,
       body: JSON.stringify({ ...body, model: model_id }),
       signal,

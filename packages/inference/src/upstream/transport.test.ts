@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer, type RequestListener } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createTransport } from './transport.ts'
+
+const never = new AbortController().signal
+
+async function withServer(answer: RequestListener, work: (url: string) => Promise<void>): Promise<number> {
+  let connections = 0
+  const server = createServer(answer).on('connection', () => connections++)
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  try {
+    await work(`http://127.0.0.1:${(server.address() as AddressInfo).port}/v1/x`)
+  } finally {
+    server.closeAllConnections()
+    await new Promise((resolve) => server.close(resolve))
+  }
+  return connections
+}
+
+test('connections are used again, answers whole or streamed come as they are', async () => {
+  const send = createTransport(fetch)
+  const connections = await withServer(
+    async (request, response) => {
+      let body = ''
+      for await (const chunk of request) body += chunk
+      if (body === 'stream') {
+        response.write('one ')
+        setTimeout(() => response.end('two'), 20)
+      } else response.writeHead(418, { 'content-length': 3 }).end('tea')
+    },
+    async (url) => {
+      for (let i = 0; i < 3; i++) {
+        const whole = await send({ url, headers: {}, body: 'x', signal: never })
+        assert.deepEqual([whole.status, await whole.text()], [418, 'tea'])
+        const stream = await send({ url, headers: {}, body: 'stream', signal: never })
+        assert.equal(await stream.text(), 'one two')
+      }
+    },
+  )
+  assert.equal(connections, 1)
+  send.close()
+})
+
+test('what fails while connecting is tried again, what was sent is not', async () => {
+  const send = createTransport(fetch)
+  let seen = 0
+  await withServer(
+    (request) => {
+      seen++
+      request.socket.destroy()
+    },
+    async (url) => {
+      await assert.rejects(send({ url, headers: {}, body: '{}', signal: never }), { code: 'ECONNRESET' })
+    },
+  )
+  assert.equal(seen, 1)
+  let url = ''
+  await withServer(
+    () => undefined,
+    async (at) => {
+      url = at
+    },
+  )
+  const begun = performance.now()
+  const late = createServer((_request, response) => response.end('up'))
+  setTimeout(() => late.listen(Number(new URL(url).port), '127.0.0.1'), 50)
+  assert.equal(await (await send({ url, headers: {}, body: '{}', signal: never })).text(), 'up')
+  late.closeAllConnections()
+  await new Promise((resolve) => late.close(resolve))
+  await sleep(20)
+  await assert.rejects(send({ url, headers: {}, body: '{}', signal: never }), { code: 'ECONNREFUSED' })
+  assert.ok(performance.now() - begun < 2000)
+  send.close()
+})
+
+test('hanging up ends the request at the upstream', async () => {
+  const send = createTransport(fetch)
+  const abort = new AbortController()
+  const closed = Promise.withResolvers<void>()
+  await withServer(
+    (request) => {
+      request.socket.once('close', closed.resolve)
+      abort.abort()
+    },
+    async (url) => {
+      await assert.rejects(send({ url, headers: {}, body: '{}', signal: abort.signal }), {
+        name: 'AbortError',
+      })
+    },
+  )
+  await closed.promise
+  send.close()
+})

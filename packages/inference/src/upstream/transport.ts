@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+import {
+  Agent as HttpAgent,
+  request as httpRequest,
+  type IncomingMessage,
+  type RequestOptions,
+} from 'node:http'
+import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { hostRole } from '@open-nemo/runtime/gateway/table.ts'
+
+/** One request to an upstream. */
+export interface Outgoing {
+  url: string
+  headers: Record<string, string>
+  body: string
+  signal: AbortSignal
+}
+
+/** Sends requests to upstreams and gives their answers as they come. */
+export type Transport = (outgoing: Outgoing) => Promise<Response>
+
+/** A server that is being started again refuses connections for a moment. */
+const CONNECT_TRIES = 3
+const RETRY_MS = 100
+/** Failures before a connection is there: nothing was sent, so that nothing is done twice. */
+const BEFORE_SENDING = new Set(['ECONNREFUSED', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'ECONNABORTED'])
+/** Answers up to this size are sent on whole, which costs less than a stream. */
+const WHOLE_BYTES = 1024 * 1024
+
+/**
+ * A transport with connections that are kept and used again. Hosts of the platform itself are reached by `inner`.
+ * What fails while connecting is tried again; what was sent is not.
+ */
+export function createTransport(inner: typeof globalThis.fetch): Transport & { close(): void } {
+  const pool = { keepAlive: true, maxSockets: 1024, maxFreeSockets: 256, scheduling: 'lifo' } as const
+  const agents = { http: new HttpAgent(pool), https: new HttpsAgent(pool) }
+
+  const transport = async ({ url, headers, body, signal }: Outgoing): Promise<Response> => {
+    const target = new URL(url)
+    if (hostRole(target.hostname) !== undefined) return inner(url, { method: 'POST', headers, body, signal })
+    const secure = target.protocol === 'https:'
+    const agent = secure ? agents.https : agents.http
+    const length = String(Buffer.byteLength(body))
+    const options = { method: 'POST', agent, signal, headers: { ...headers, 'content-length': length } }
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return toResponse(await send(target, options, body, secure))
+      } catch (err) {
+        const code = (err as NodeJS.ErrnoException).code ?? ''
+        if (signal.aborted || attempt >= CONNECT_TRIES || !BEFORE_SENDING.has(code)) throw err
+        await sleep(RETRY_MS * attempt, undefined, { signal })
+      }
+    }
+  }
+  const close = () => {
+    agents.http.destroy()
+    agents.https.destroy()
+  }
+  return Object.assign(transport, { close })
+}
+
+function send(target: URL, options: RequestOptions, body: string, secure: boolean): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const request = (secure ? httpsRequest : httpRequest)(target, options, resolve)
+    request.once('error', reject)
+    request.end(body)
+  })
+}
+
+async function toResponse(message: IncomingMessage): Promise<Response> {
+  const headers = new Headers()
+  for (const [name, value] of Object.entries(message.headers)) {
+    if (typeof value === 'string') headers.set(name, value)
+  }
+  const init = { status: message.statusCode ?? 502, headers }
+  const length = Number(message.headers['content-length'] ?? Number.NaN)
+  if (!(length <= WHOLE_BYTES)) return new Response(streamOf(message), init)
+  const chunks: Buffer[] = []
+  for await (const chunk of message) chunks.push(chunk as Buffer)
+  const empty = [204, 205, 304].includes(init.status)
+  return new Response(
+    empty ? null : ((chunks.length === 1 ? chunks[0] : Buffer.concat(chunks)) as BodyInit),
+    init,
+  )
+}
+
+function streamOf(message: IncomingMessage): ReadableStream<Uint8Array> {
+  return new ReadableStream({
+    start(controller) {
+      message.on('data', (chunk: Buffer) => {
+        controller.enqueue(chunk)
+        if ((controller.desiredSize ?? 1) <= 0) message.pause()
+      })
+      message.once('end', () => controller.close())
+      message.once('error', (err) => controller.error(err))
+      message.once('aborted', () => controller.error(new Error('the upstream broke off its answer')))
+    },
+    pull: () => void message.resume(),
+    cancel: () => void message.destroy(),
+  })
+}
