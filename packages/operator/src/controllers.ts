@@ -7,7 +7,13 @@ export type OperatorName = (typeof OPERATORS)[number]
 
 /** The controllers of each operator, loaded when it starts so that a process holds only its own. */
 export const CONTROLLERS: Record<OperatorName, (() => Promise<Controller>)[]> = {
-  nemo: [],
+  nemo: [
+    async () => (await import('./nemo-service/index.ts')).customizerController,
+    async () => (await import('./nemo-service/index.ts')).datastoreController,
+    async () => (await import('./nemo-service/index.ts')).entitystoreController,
+    async () => (await import('./nemo-service/index.ts')).evaluatorController,
+    async () => (await import('./nemo-service/index.ts')).guardrailController,
+  ],
   training: [async () => (await import('./trainingjob/controller.ts')).trainingJobController],
   nim: [async () => (await import('./nimcache/controller.ts')).nimCacheController],
 }

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type NemoEvaluatorSpec, nemoEvaluatorSpec } from '@open-nemo/contract/kubernetes/nemo-kinds.ts'
+import { databaseAccess, fromSecret, urlSecret } from '../nemo-service/database.ts'
+import { secretRef } from '../nemo-service/inputs.ts'
+import { OTEL_PATHS, otelEnv } from '../nemo-service/otel.ts'
+import type { Build, BuildInput, Fields, NemoKind } from '../nemo-service/types.ts'
+import { waitForPostgres } from '../nemo-service/workload.ts'
+import { mergeEnv, variables } from '../pod-basics/placement.ts'
+
+export const evaluator: NemoKind<NemoEvaluatorSpec> = {
+  kind: 'NemoEvaluator',
+  plural: 'nemoevaluators',
+  service: 'evaluator',
+  schema: nemoEvaluatorSpec,
+  port: 7331,
+  probes: { startup: '/health', live: '/health', ready: '/health' },
+  selector: ['name'],
+  acted: [
+    'databaseConfig',
+    'datastore.endpoint',
+    'entitystore.endpoint',
+    'argoWorkflows.endpoint',
+    'argoWorkflows.serviceAccount',
+    'vectorDB.endpoint',
+    'evaluationImages',
+    'logHandlers',
+    'consoleLogLevel',
+    'evalLogLevel',
+    'enableValidation',
+    ...OTEL_PATHS,
+  ],
+  references: (spec) => [secretRef(spec.databaseConfig.credentials.secretName)],
+  build,
+}
+
+/** The images by the variable that names each. */
+const IMAGES: [string, string][] = [
+  ['BIGCODE_EVALUATION_HARNESS', 'bigcodeEvalHarness'],
+  ['LM_EVAL_HARNESS', 'lmEvalHarness'],
+  ['SIMILARITY_METRICS', 'similarityMetrics'],
+  ['LLM_AS_A_JUDGE', 'llmAsJudge'],
+  ['MT_BENCH', 'mtBench'],
+  ['RETRIEVER', 'retriever'],
+  ['RAG', 'rag'],
+  ['BFCL', 'bfcl'],
+  ['AGENTIC_EVAL', 'agenticEval'],
+]
+
+function build(input: BuildInput<NemoEvaluatorSpec>): Build {
+  const { name, namespace, spec, world, maker, image } = input
+  const access = databaseAccess(spec.databaseConfig, world)
+  const database: Fields[] = [
+    { name: 'POSTGRES_DB_PASSWORD', valueFrom: access.passwordRef },
+    { name: 'POSTGRES_URI', valueFrom: fromSecret(name, 'uri') },
+  ]
+  const images = variables(IMAGES.map(([variable, key]) => [variable, spec.evaluationImages?.[key] ?? '']))
+  const shared = variables([
+    ['NAMESPACE', namespace],
+    ['ARGO_HOST', spec.argoWorkflows?.endpoint ?? ''],
+    ['EVAL_CONTAINER', image],
+    ['DATA_STORE_URL', spec.datastore.endpoint],
+  ])
+  return {
+    missing: access.missing,
+    objects: access.url ? [urlSecret(name, 'uri', access.url)] : [],
+    env: [
+      ...shared,
+      { name: 'HOST_IP', valueFrom: { fieldRef: { fieldPath: 'status.hostIP' } } },
+      ...variables([
+        ['EVALUATOR_HOST', '0.0.0.0'],
+        ['EVALUATOR_PORT', '7331'],
+        ['MILVUS_URL', spec.vectorDB?.endpoint ?? ''],
+        ['SERVICE_ACCOUNT', spec.argoWorkflows?.serviceAccount ?? ''],
+        ['ENTITY_STORE_URL', spec.entitystore.endpoint],
+        ['LOG_HANDLERS', spec.logHandlers ?? 'console'],
+        ['CONSOLE_LOG_LEVEL', spec.consoleLogLevel ?? 'INFO'],
+        ['EVAL_LOG_LEVEL', spec.evalLogLevel ?? 'INFO'],
+        ...(spec.enableValidation === false ? [] : [['EVAL_ENABLE_VALIDATION', 'True'] as [string, string]]),
+      ]),
+      ...database,
+      ...images,
+      ...otelEnv(spec.otel),
+    ],
+    rules:
+      maker === 'nvidia'
+        ? [{ apiGroups: [''], resources: ['secrets', 'pods'], verbs: ['get', 'watch', 'list', 'create'] }]
+        : [],
+    initContainers:
+      maker === 'nvidia'
+        ? [
+            waitForPostgres(input, spec.databaseConfig),
+            {
+              name: 'evaluator-db-migration',
+              image,
+              command: ['sh', '-c', '/app/scripts/run-db-migration.sh'],
+              env: mergeEnv(spec.env, [...shared, ...database, ...images]),
+              resources: { limits: { cpu: '1', memory: '1Gi' } },
+            },
+          ]
+        : [],
+  }
+}
