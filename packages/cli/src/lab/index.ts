@@ -3,4 +3,7 @@
 // tests of what only talks to the API; `labUp` is a whole one-node cluster.
 export { ensureSccCrd, ensureTools, type Tool } from './binaries.ts'
 export { type ControlPlane, type ControlPlaneOptions, startControlPlane } from './control-plane.ts'
+export { type Lab, type LabOptions, type LabStatus, labDown, labStatus, labUp } from './lab.ts'
+export { labOwner } from './network.ts'
 export { LabError } from './processes.ts'
+export { labRemains } from './remains.ts'

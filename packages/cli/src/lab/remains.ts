@@ -3,7 +3,7 @@ import { readdir, readFile, rm, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { attempt } from './commands.ts'
-import { podNamespaces } from './network.ts'
+import { leftRules, podNamespaces } from './network.ts'
 import { containerdSocket } from './node.ts'
 
 /** Folders that Kubernetes' programs use whatever they are told. */
@@ -90,4 +90,29 @@ function end(pid: number): void {
   } catch (error) {
     if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error
   }
+}
+
+/** Everything of a lab that is on the machine: empty after `down`. State in its folder does not count. */
+export async function labRemains(dir: string): Promise<string[]> {
+  const pids = [...(await containerProcesses()), ...(await shims(dir)), ...(await processesOf(dir))]
+  const links = ((await attempt('ip', '-brief', 'link')) ?? '').split('\n')
+  return [
+    ...pids.map((pid) => `process ${pid}`),
+    ...(await mountsBelow(dir)).map((path) => `mount ${path}`),
+    ...links.filter((line) => /^(nemo-|veth)/.test(line)).map((line) => `link ${line.split(/[ @]/)[0]}`),
+    ...(await leftRules()).map((rule) => `rule ${rule}`),
+    ...(await podNamespaces()).map((name) => `network namespace ${name}`),
+    ...(await podGroups()).map((path) => `control group ${path}`),
+  ]
+}
+
+/** Processes that name the lab's folder in their command line. */
+async function processesOf(dir: string): Promise<number[]> {
+  const found: number[] = []
+  for (const name of await readdir('/proc')) {
+    if (!/^\d+$/.test(name) || Number(name) === process.pid) continue
+    const line = await readFile(join('/proc', name, 'cmdline'), 'utf8').catch(() => '')
+    if (line.includes(`${dir}/`)) found.push(Number(name))
+  }
+  return found
 }

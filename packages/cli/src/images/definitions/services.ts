@@ -30,6 +30,7 @@ export async function servicesImage(context: BuildContext): Promise<ImageSpec> {
         'PATH=/usr/local/bin:/usr/bin:/bin',
         'HOME=/tmp',
         'NODE_ENV=production',
+        'NEMO_HOST=0.0.0.0',
         'NEMO_HOME=/data',
         'NEMO_CACHE=/cache',
         `NEMO_MODEL_DIR=/${HOME}/models`,
