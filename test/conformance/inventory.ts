@@ -81,4 +81,11 @@ export const inventory: Record<string, string[]> = {
     'GET /v1/license',
     'GET /v1/metrics',
   ],
+  guardrails: [
+    ...entity('guardrail/configs', '{namespace}/{config_name}'),
+    'POST /v1/guardrail/checks',
+    'POST /v1/guardrail/chat/completions',
+    'POST /v1/guardrail/completions',
+    'GET /v1/guardrail/models',
+  ],
 }

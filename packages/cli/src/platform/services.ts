@@ -8,6 +8,8 @@ export const SERVICES: Partial<Record<ServiceName, () => Promise<ServiceDefiniti
   'data-store': async () => (await import('@open-nemo/data-store')).service,
   inference: async () => (await import('@open-nemo/inference')).service,
   customizer: async () => (await import('@open-nemo/customizer')).service,
+  evaluator: async () => (await import('@open-nemo/evaluator')).service,
+  guardrails: async () => (await import('@open-nemo/guardrails/service.ts')).service,
 }
 
 /** Port that a service listens on when it runs alone. */
