@@ -14,6 +14,7 @@ import {
 import { loadCatalogue } from '@open-nemo/runtime/catalogue/index.ts'
 import { z } from 'zod'
 import { homePaths, platformConfig } from './config.ts'
+import { contractEnv } from './contract-env.ts'
 import { DEFAULT_PORTS, SERVICE_URLS, SERVICES } from './services.ts'
 import { openDatabase } from './start.ts'
 
@@ -36,9 +37,14 @@ const schema = z.object({
 
 /**
  * Starts one service alone, as a pod runs it: from environment variables, with a database server's DSN
- * (NEMO_DATABASE_URL) or its own data directory (NEMO_HOME). The other services are reached by URL.
+ * (NEMO_DATABASE_URL) or its own data directory (NEMO_HOME). The other services are reached by URL. The variables
+ * that operators set in pods are understood too.
  */
-export async function serveOne(name: ServiceName, env: Env): Promise<{ url: string; stop(): Promise<void> }> {
+export async function serveOne(
+  name: ServiceName,
+  given: Env,
+): Promise<{ url: string; stop(): Promise<void> }> {
+  const env = contractEnv(name, given)
   const load = SERVICES[name]
   if (!load)
     throw new ConfigError(`no service ${name} in this version; there are ${Object.keys(SERVICES).join(', ')}`)
