@@ -68,18 +68,36 @@ export const storage: Check = async (kube, wanted) => {
 
 type Amounts = Record<string, string | number>
 
+/** What all pods ask for together, by the names that quotas use. */
+export function totals(wanted: Wanted): Record<string, number> {
+  const sum: Record<string, number> = { persistentvolumeclaims: wanted.claims }
+  const add = (name: string, amount: number) => {
+    sum[name] = (sum[name] ?? 0) + amount
+  }
+  for (const { replicas, resources } of wanted.pods) {
+    add('pods', replicas)
+    for (const kind of ['requests', 'limits'] as const) {
+      for (const [name, value] of Object.entries(resources[kind] ?? {})) {
+        add(`${kind}.${name}`, quantity(value) * replicas)
+        if (kind === 'requests') add(name, quantity(value) * replicas)
+      }
+    }
+  }
+  return sum
+}
+
 export const quota: Check = async (kube, wanted) => {
   const findings: Omit<Finding, 'check'>[] = []
   for (const each of await kube.list(QUOTAS)) {
     const { hard = {}, used = {} } = (each.status ?? {}) as { hard?: Amounts; used?: Amounts }
-    for (const [name, needed] of Object.entries(wanted.totals)) {
+    for (const [name, needed] of Object.entries(totals(wanted))) {
       if (hard[name] === undefined) continue
       const free = quantity(hard[name]) - quantity(used[name] ?? 0)
-      if (quantity(needed) <= free) continue
+      if (needed <= free) continue
       findings.push({
         level: 'error',
         message:
-          `quota ${each.metadata.name} leaves too little ${name}: ${needed} needed, ` +
+          `quota ${each.metadata.name} leaves too little ${name}: ${needed} more needed, ` +
           `${used[name] ?? 0} of ${hard[name]} used. Raise it, or lower the resources in the values.`,
       })
     }
@@ -92,12 +110,14 @@ export const limits: Check = async (kube, wanted) => {
   for (const each of await kube.list(LIMIT_RANGES)) {
     const { limits: items = [] } = (each.spec ?? {}) as { limits?: { type?: string; max?: Amounts }[] }
     for (const item of items.filter((i) => i.type === 'Container')) {
-      for (const [name, needed] of Object.entries(wanted.largest)) {
-        if (!(quantity(needed) > quantity(item.max?.[name]))) continue
-        findings.push({
-          level: 'error',
-          message: `LimitRange ${each.metadata.name} allows ${item.max?.[name]} ${name} a container; ${needed} is asked`,
-        })
+      for (const { name: pod, resources } of wanted.pods) {
+        for (const [name, needed] of Object.entries({ ...resources.requests, ...resources.limits })) {
+          if (!(quantity(needed) > quantity(item.max?.[name]))) continue
+          findings.push({
+            level: 'error',
+            message: `LimitRange ${each.metadata.name} allows ${item.max?.[name]} ${name} a container; ${pod} asks for ${needed}`,
+          })
+        }
       }
     }
   }

@@ -13,10 +13,16 @@ export const wantedSchema = z.object({
   /** Storage class of the volumes; empty takes the cluster's default. */
   storageClass: z.string().default(''),
   claims: z.number().int().default(0),
-  /** Sum over all pods, as `requests.cpu` of a quota counts it. */
-  totals: amounts.default({}),
-  /** Largest limits of one container. */
-  largest: amounts.default({}),
+  /** Pods of one container each, for quotas and limit ranges. */
+  pods: z
+    .array(
+      z.object({
+        name: text,
+        replicas: z.coerce.number().int().default(1),
+        resources: z.object({ requests: amounts.optional(), limits: amounts.optional() }).default({}),
+      }),
+    )
+    .default([]),
   /** GPUs that one pod asks for; 0 for none. */
   gpus: z.coerce.number().int().min(0).default(0),
   nodeSelector: z.record(z.string(), z.string()).default({}),

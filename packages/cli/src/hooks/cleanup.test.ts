@@ -2,8 +2,15 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { fakeKube, object } from '../kube/fake.ts'
-import { customResource, NAMESPACES, PODS, SECRETS } from '../kube/resources.ts'
-import { cleanUp, cleanup, proofOfUninstall } from './cleanup.ts'
+import {
+  customResource,
+  NAMESPACES,
+  PODS,
+  ROLE_BINDINGS_EVERYWHERE,
+  SCCS,
+  SECRETS,
+} from '../kube/resources.ts'
+import { cleanUp, cleanup, dropScc, proofOfUninstall } from './cleanup.ts'
 
 const API = 'apps.nvidia.com/v1alpha1'
 const CUSTOMIZERS = customResource('NemoCustomizer')
@@ -106,6 +113,22 @@ test('a webhook that refuses does not end it, and pods are waited for within the
   const begun = Date.now()
   assert.deepEqual(await cleanUp(kube, plan), ['nimcaches/nimcache-sample', 'pods/p'])
   assert.ok(Date.now() - begun < 2000)
+})
+
+test('the shared constraint goes with the last namespace that binds it', async () => {
+  const kube = fakeKube()
+  kube.put(SECRETS, record('uninstalling'))
+  const scc = object('security.openshift.io/v1', 'SecurityContextConstraints', 'nemo-customizer-scc')
+  const binding = (namespace: string) =>
+    object('rbac.authorization.k8s.io/v1', 'RoleBinding', 'customizer-scc-nemo-customizer-scc-binding', {
+      metadata: { namespace },
+    })
+  kube.put(SCCS, scc)
+  kube.put(ROLE_BINDINGS_EVERYWHERE, binding('other'))
+  assert.match(await dropScc(kube, 'nemo-customizer-scc'), /stays: other still uses it/)
+  kube.put(ROLE_BINDINGS_EVERYWHERE, binding('nemo'))
+  assert.equal(await cleanup({ ...env, SCC: 'nemo-customizer-scc' }, kube), 0)
+  assert.deepEqual(kube.writes, ['DELETE securitycontextconstraints/nemo-customizer-scc'])
 })
 
 test('with nothing there it ends at once', async () => {

@@ -2,7 +2,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
 import { connect, type Kube, type KubeObject, type Resource } from '../kube/api.ts'
-import { CONFIG_MAPS, customResource, NAMESPACES, PODS, SECRETS } from '../kube/resources.ts'
+import {
+  CONFIG_MAPS,
+  customResource,
+  NAMESPACES,
+  PODS,
+  ROLE_BINDINGS_EVERYWHERE,
+  SCCS,
+  SECRETS,
+} from '../kube/resources.ts'
 
 type Env = Record<string, string | undefined>
 
@@ -22,6 +30,8 @@ const settings = z.object({
   TIMEOUT_SECONDS: z.coerce.number().int().min(1).default(120),
   /** Seconds that controllers get to take their finalizers off. */
   GRACE_SECONDS: z.coerce.number().int().min(0).default(10),
+  /** SecurityContextConstraints that go with the last namespace that binds them. */
+  SCC: z.string().default(''),
 })
 
 export interface CleanupPlan {
@@ -68,6 +78,7 @@ export async function cleanUp(kube: Kube, plan: CleanupPlan): Promise<string[]> 
   const begun = Date.now()
   const elapsed = () => Date.now() - begun
   let going = await deleteAll(kube, plan, log)
+  const names = new Set([...plan.resources, ...going].map(({ name }) => name))
   while (going.length > 0 && elapsed() < plan.timeoutMs) {
     const left: Going[] = []
     for (const each of going) {
@@ -82,7 +93,7 @@ export async function cleanUp(kube: Kube, plan: CleanupPlan): Promise<string[]> 
     going = left
     if (going.length > 0) await sleep(pollMs)
   }
-  const pods = await waitForPods(kube, plan, () => plan.timeoutMs - elapsed(), pollMs)
+  const pods = await waitForPods(kube, names, () => plan.timeoutMs - elapsed(), pollMs)
   const left = [...going.map(({ resource, name }) => `${resource.plural}/${name}`), ...pods]
   if (left.length === 0) log(`all gone after ${Math.round(elapsed() / 1000)} s`)
   return left
@@ -141,13 +152,13 @@ async function strip(
 /** Pods that the operators made for the resources. */
 async function waitForPods(
   kube: Kube,
-  plan: CleanupPlan,
+  names: ReadonlySet<string>,
   timeLeft: () => number,
   pollMs: number,
 ): Promise<string[]> {
   for (;;) {
     const left: string[] = []
-    for (const { name } of plan.resources) {
+    for (const name of names) {
       for (const pod of await kube.list(PODS, { 'app.kubernetes.io/instance': name })) {
         if (!isFinished(pod)) left.push(`pods/${pod.metadata.name}`)
       }
@@ -159,6 +170,18 @@ async function waitForPods(
 
 const isFinished = (pod: KubeObject) =>
   ['Succeeded', 'Failed'].includes((pod.status as { phase?: string } | undefined)?.phase ?? '')
+
+/**
+ * Deletes a constraint that all releases share, unless another namespace still binds it. Returns a line for people.
+ */
+export async function dropScc(kube: Kube, scc: string): Promise<string> {
+  const binding = `customizer-scc-${scc}-binding`
+  const users = (await kube.list(ROLE_BINDINGS_EVERYWHERE))
+    .filter(({ metadata }) => metadata.name === binding && metadata.namespace !== kube.namespace)
+    .map(({ metadata }) => metadata.namespace)
+  if (users.length > 0) return `${scc} stays: ${users.join(', ')} still uses it`
+  return (await kube.remove(SCCS, scc)) ? `${scc} deleted` : `no ${scc}`
+}
 
 /**
  * `nemoctl hook cleanup`: runs before Helm deletes a release. It never fails the uninstall: what it cannot prove or
@@ -179,6 +202,7 @@ export async function cleanup(env: Env, kube?: Kube): Promise<number> {
     timeoutMs: config.TIMEOUT_SECONDS * 1000,
     graceMs: config.GRACE_SECONDS * 1000,
   })
+  if (config.SCC) console.log(await dropScc(cluster, config.SCC))
   if (left.length > 0) console.log(`still there after ${config.TIMEOUT_SECONDS} s: ${left.join(', ')}`)
   return 0
 }

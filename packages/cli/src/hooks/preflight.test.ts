@@ -39,7 +39,7 @@ const errors = async (kube: ReturnType<typeof good>, wanted: Record<string, unkn
   (await runChecks(kube, wantedSchema.parse(wanted))).filter((f) => f.level === 'error').map((f) => f.message)
 
 test('a cluster with all that is needed passes', async () => {
-  assert.deepEqual(await errors(good(), { claims: 3, totals: { 'requests.cpu': '2' } }), [])
+  assert.deepEqual(await errors(good(), { claims: 3, pods: [{ name: 'p' }] }), [])
 })
 
 test('everything missing is printed at once, and left for kubectl describe', async () => {
@@ -87,17 +87,16 @@ test('quota and limits are compared as quantities', async () => {
     LIMIT_RANGES,
     object('v1', 'LimitRange', 'l', { spec: { limits: [{ type: 'Container', max: { memory: '1Gi' } }] } }),
   )
-  const found = await errors(kube, {
-    totals: { 'requests.cpu': '2', 'requests.memory': '2048Mi' },
-    largest: { memory: '2Gi' },
+  const pod = (cpu: string, memory: string) => ({
+    name: 'p',
+    replicas: 2,
+    resources: { requests: { cpu }, limits: { memory } },
   })
+  const found = await errors(kube, { pods: [pod('1', '2Gi')] })
   assert.equal(found.length, 2)
-  assert.match(found[0] ?? '', /quota q leaves too little requests.cpu: 2 needed, 2500m of 4 used/)
-  assert.match(found[1] ?? '', /LimitRange l allows 1Gi memory/)
-  assert.deepEqual(
-    await errors(kube, { totals: { 'requests.cpu': '1500m' }, largest: { memory: '1024Mi' } }),
-    [],
-  )
+  assert.match(found[0] ?? '', /quota q leaves too little requests.cpu: 2 more needed, 2500m of 4 used/)
+  assert.match(found[1] ?? '', /LimitRange l allows 1Gi memory a container; p asks for 2Gi/)
+  assert.deepEqual(await errors(kube, { pods: [pod('750m', '1024Mi')] }), [])
 })
 
 test('taints of GPU nodes are named with whether they are tolerated', async () => {

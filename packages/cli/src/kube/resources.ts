@@ -23,6 +23,16 @@ export const CRDS: Resource = {
   plural: 'customresourcedefinitions',
   cluster: true,
 }
+export const ROLE_BINDINGS_EVERYWHERE: Resource = {
+  apiVersion: 'rbac.authorization.k8s.io/v1',
+  plural: 'rolebindings',
+  cluster: true,
+}
+export const SCCS: Resource = {
+  apiVersion: 'security.openshift.io/v1',
+  plural: 'securitycontextconstraints',
+  cluster: true,
+}
 export const DEPLOYMENTS: Resource = { apiVersion: 'apps/v1', plural: 'deployments' }
 export const STATEFUL_SETS: Resource = { apiVersion: 'apps/v1', plural: 'statefulsets' }
 
