@@ -3,7 +3,7 @@ import type { Row } from '../kinds/types.ts'
 
 const MAX_FIELD = 16 * 1024 * 1024
 
-/** Rows of a CSV file (RFC 4180) whose first record names the columns; values are texts. */
+/** Rows of a CSV file (RFC 4180), or of a TSV file, whose first record names the columns; values are texts. */
 export async function* parseCsv(path: string, texts: AsyncIterable<string>): AsyncGenerator<Row> {
   let header: string[] | undefined
   let number = 0
@@ -31,6 +31,9 @@ async function* records(path: string, texts: AsyncIterable<string>): AsyncGenera
 
 /** Takes a CSV text apart, piece by piece; a piece may end anywhere. */
 function createReader(path: string) {
+  // A TSV file has no quoting: a quote is a character like any other.
+  const isTabbed = /\.tsv$/i.test(path)
+  const separator = isTabbed ? '\t' : ','
   let field = ''
   let record: string[] = []
   let state: 'plain' | 'quoted' | 'closing' = 'plain'
@@ -68,8 +71,8 @@ function createReader(path: string) {
           continue
         }
         isBegun = true
-        if (char === '"' && field === '') state = 'quoted'
-        else if (char === ',') endField()
+        if (char === '"' && field === '' && !isTabbed) state = 'quoted'
+        else if (char === separator) endField()
         else field += char
       }
       if (field.length > MAX_FIELD) {

@@ -16,9 +16,14 @@ export async function checkDataset(ctx: DataContext, dataset: EvaluationDataset)
 
 async function filesOf(source: DataSource): Promise<DataFile[]> {
   const files = await listFiles(source, (path) => READABLE.test(path))
-  if (files.length > 0 && files.every((file) => READABLE.test(file.path))) return files
+  if (files.length > 0 && files.every((file) => READABLE.test(file.path) || isTable(file, source)))
+    return files
   throw errors.DATASET_UNREADABLE({ name: source.label, reason: 'it has no .json, .jsonl or .csv file' })
 }
+
+/** Tables of tabs, such as BEIR's judgements, are only read when they are asked for by name. */
+const isTable = (file: DataFile, source: DataSource) =>
+  file.path === source.ref.path && /\.tsv$/i.test(file.path)
 
 /** The rows of a dataset, file by file, as they come over the wire. Throws Errors that name file and line. */
 export async function* readRows(
@@ -69,7 +74,7 @@ async function* checked(
 /** Rows of one file by its name's ending. */
 export async function* parseRows(path: string, chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Row> {
   const texts = decoded(path, chunks)
-  if (/\.csv$/i.test(path)) yield* parseCsv(path, texts)
+  if (/\.[ct]sv$/i.test(path)) yield* parseCsv(path, texts)
   else if (/\.json$/i.test(path)) yield* parseJson(path, texts)
   else yield* parseLines(path, texts)
 }
