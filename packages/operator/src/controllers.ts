@@ -15,5 +15,9 @@ export const CONTROLLERS: Record<OperatorName, (() => Promise<Controller>)[]> = 
     async () => (await import('./nemo-service/index.ts')).guardrailController,
   ],
   training: [async () => (await import('./trainingjob/controller.ts')).trainingJobController],
-  nim: [async () => (await import('./nimcache/controller.ts')).nimCacheController],
+  nim: [
+    async () => (await import('./nimcache/controller.ts')).nimCacheController,
+    async () => (await import('./nimservice/controller.ts')).createNimServiceController(),
+    async () => (await import('./nimpipeline/controller.ts')).nimPipelineController,
+  ],
 }

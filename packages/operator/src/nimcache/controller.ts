@@ -47,8 +47,8 @@ export const nimCacheController: Controller = {
     ...ACCESS_KINDS,
     { apiVersion: 'batch/v1', kind: 'Job' },
     { apiVersion: 'v1', kind: 'PersistentVolumeClaim' },
-    { apiVersion: 'v1', kind: 'Pod' },
-    { apiVersion: 'v1', kind: 'Event' },
+    { apiVersion: 'v1', kind: 'Pod', labelSelector: 'app.kubernetes.io/managed-by=open-nemo' },
+    { apiVersion: 'v1', kind: 'Event', fieldSelector: 'type=Warning' },
   ],
   references(resource) {
     const { source } = resource.spec as {
