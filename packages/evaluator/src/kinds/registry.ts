@@ -1,12 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 import { evaluationErrors as errors } from '@open-nemo/contract/evaluation/errors.ts'
+import { agenticKind } from './agentic/kind.ts'
 import { customKind } from './custom/kind.ts'
+import { ragKind } from './rag/kind.ts'
 import { REFUSED } from './refused.ts'
+import { retrieverKind } from './retriever/kind.ts'
 import { similarityKind } from './similarity/kind.ts'
 import type { EvaluationKind } from './types.ts'
 
 /** Every kind of evaluation that runs here, in the order in which they are asked. */
-export const KINDS: readonly EvaluationKind[] = [customKind, similarityKind]
+export const KINDS: readonly EvaluationKind[] = [
+  customKind,
+  similarityKind,
+  retrieverKind,
+  ragKind,
+  agenticKind,
+]
 
 /** The kind that handles a `config.type`. Throws UNSUPPORTED_EVALUATION with the reason when none does. */
 export function kindOf(type: string, kinds: readonly EvaluationKind[] = KINDS): EvaluationKind {
