@@ -37,10 +37,10 @@ export const MODEL = {
 /** An evaluator with fake neighbours, on a database of the caller's. */
 export async function startHarness(
   db: Database,
-  options: { env?: Record<string, string>; platform?: FakePlatform } = {},
+  options: { env?: Record<string, string>; platform?: FakePlatform; dataDir?: string } = {},
 ): Promise<Harness> {
   const platform = options.platform ?? createFakePlatform()
-  const dataDir = await mkdtemp(join(tmpdir(), 'nemo-evaluator-'))
+  const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'nemo-evaluator-')))
   const context: ServiceContext = {
     name: 'evaluator',
     env: options.env ?? {},
