@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Fields } from '../nemo-service/types.ts'
 
-const ALL = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch']
+const ALL = ['create', 'delete', 'get', 'list', 'patch', 'update', 'watch']
 const SOME = ['create', 'delete', 'get', 'list', 'watch']
 const READ = ['get', 'list', 'watch']
 
