@@ -67,6 +67,10 @@ export const inventory: Record<string, string[]> = {
     'GET /v1/customization/jobs/{job_id}/status',
     'POST /v1/customizations/{id}/cancel',
   ],
+  deployment: [
+    ...entity('deployment/configs', '{namespace}/{config_name}'),
+    ...entity('deployment/model-deployments', '{namespace}/{deployment_name}'),
+  ],
   inference: [
     'POST /v1/chat/completions',
     'POST /v1/completions',

@@ -5,9 +5,12 @@ import { createEntityStoreClient } from '@open-nemo/contract/entity-store/client
 import { createApp, parseConfig, type RunningService, type ServiceContext } from '@open-nemo/runtime'
 import { startDiscovery } from './adapters/discovery.ts'
 import { inferenceConfig } from './config.ts'
+import { readDeployed, registerDeployments } from './deployment/routes.ts'
+import { createServing } from './deployment/serving.ts'
+import { prepareStore } from './deployment/store.ts'
 import { createEmbedders } from './embedding/embedders.ts'
 import { createBaseModels, type EngineStarter } from './models/base-models.ts'
-import { createServedModels } from './models/served-models.ts'
+import { createServedModels, type ServedModels } from './models/served-models.ts'
 import { registerGenerate } from './routes/generate.ts'
 import { registerNim } from './routes/nim.ts'
 import { createTransport, type Transport } from './upstream/transport.ts'
@@ -45,7 +48,21 @@ export async function startInference(
     intervalMs: config.NIM_PEFT_REFRESH_INTERVAL * 1000,
   })
   const started = Math.floor(Date.now() / 1000)
-  const served = createServedModels({ catalogue, config, bases, embedders, discovery, started })
+  const serving = createServing((name) => served.known(name), fetch)
+  const served: ServedModels = createServedModels({
+    catalogue,
+    config,
+    bases,
+    embedders,
+    discovery,
+    deployed: serving,
+    started,
+  })
+  await prepareStore(ctx.db)
+  const deployed = await readDeployed(ctx.db)
+  serving.set(deployed)
+  // Deployed models load at start.
+  for (const each of deployed) serving.status(each)
   const app = createApp({
     name: ctx.name,
     title: 'Inference',
@@ -63,6 +80,7 @@ export async function startInference(
   }
   registerNim({ app, catalogue, bases, served, discovery })
   registerGenerate({ app, config, served, send: given ?? transport, track })
+  registerDeployments({ app, db: ctx.db, serving, url: ctx.publicUrls.inference })
   return {
     app,
     ready: () => bases.primary === undefined || bases.primary.engine.state().status === 'ready',

@@ -2,7 +2,13 @@
 import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createMetrics, createPlatformFetch, type ServiceContext, silentLogger } from '@open-nemo/runtime'
+import {
+  createMetrics,
+  createPlatformFetch,
+  openMemoryDatabase,
+  type ServiceContext,
+  silentLogger,
+} from '@open-nemo/runtime'
 import { loadCatalogue } from '@open-nemo/runtime/catalogue/index.ts'
 import { Hono } from 'hono'
 import {
@@ -130,6 +136,7 @@ export async function startTestService(env: Record<string, string> = {}) {
   const inner = createPlatformFetch((_role, request) => world.fetch(request))
   const dataDir = await mkdtemp(join(tmpdir(), 'inference-'))
   await writeFile(join(dataDir, 'vocab.txt'), '[PAD]\n[UNK]\n[CLS]\na\nb\n[SEP]\n')
+  const db = await openMemoryDatabase()
   const catalogue = {
     ...(await loadCatalogue({ env: {}, home: dataDir, cacheDir: dataDir })),
     ensureGguf: async () => ({ path: '/dev/null', sha256: 'base-sha' }),
@@ -142,13 +149,13 @@ export async function startTestService(env: Record<string, string> = {}) {
       env: { NIM_PEFT_REFRESH_INTERVAL: '3600', NEMO_LOAD_WAIT: '0', ...env },
       dataDir,
       cacheDir: dataDir,
-      db: undefined as never,
+      db,
       fetch: inner,
       urls: {
         'entity-store': 'http://nemo-entity-store:8000',
         'data-store': 'http://nemo-data-store:3000',
       } as ServiceContext['urls'],
-      publicUrls: {} as ServiceContext['urls'],
+      publicUrls: { inference: 'http://nim.test' } as ServiceContext['urls'],
       catalogue,
       log: silentLogger(),
       metrics: createMetrics(),
@@ -166,5 +173,9 @@ export async function startTestService(env: Record<string, string> = {}) {
   )
   const post = (path: string, body: unknown, init: RequestInit = {}) =>
     started.app.request(path, { method: 'POST', body: JSON.stringify(body), ...init })
-  return { ...started, engine, entities, files, calls, commit, outside, post }
+  const stop = async () => {
+    await started.stop()
+    await db.close()
+  }
+  return { ...started, stop, engine, entities, files, calls, commit, outside, post }
 }

@@ -18,6 +18,8 @@ export interface ServedModels {
   /** Finds a model by name; one that is not known yet is looked for in the entity store before a 404. */
   resolve(name: string): Promise<Served>
   list(): ServedModelData[]
+  /** Finds a model by name among those known already; throws for one that cannot be served. */
+  known(name: string): Served | undefined
   /** The name of a model that embeds, where there is one. */
   embedding(): string | undefined
 }
@@ -29,10 +31,13 @@ export function createServedModels(args: {
   bases: BaseModels
   embedders: Embedders
   discovery: Discovery
+  /** Models of deployed external servers. */
+  deployed?: { upstreams(): UpstreamEntry[]; find(name: string): UpstreamEntry | undefined }
   /** When the service started, in seconds. */
   started: number
 }): ServedModels {
   const { catalogue, bases, embedders, discovery, config, started } = args
+  const deployed = () => args.deployed?.upstreams() ?? []
 
   const list = () => [
     ...catalogue.models.flatMap((model) =>
@@ -61,8 +66,7 @@ export function createServedModels(args: {
           ]
         : [],
     ),
-    ...discovery
-      .upstreams()
+    ...[...discovery.upstreams(), ...deployed()]
       .filter(({ id }) => !catalogue.resolve(id))
       .map(({ id, created, endpoint }) =>
         modelData({ id, root: endpoint.model_id, parent: null, created, length: null, owner: 'upstream' }),
@@ -70,7 +74,8 @@ export function createServedModels(args: {
   ]
 
   // A name without a namespace is one of "default".
-  const entryOf = (name: string) => discovery.find(name) ?? discovery.find(`default/${name}`)
+  const entryOf = (name: string) =>
+    discovery.find(name) ?? args.deployed?.find(name) ?? discovery.find(`default/${name}`)
   const adapterOf = (name: string) => {
     const entry = catalogue.resolve(name) ? undefined : entryOf(name)
     return entry && 'state' in entry ? entry : undefined
@@ -111,7 +116,7 @@ export function createServedModels(args: {
       field: 'model',
     })
   }
-  return { resolve, list, embedding: () => catalogue.models.find((m) => m.task === 'embedding')?.id }
+  return { resolve, list, known, embedding: () => catalogue.models.find((m) => m.task === 'embedding')?.id }
 }
 
 function fromAdapter(name: string, { base, state }: AdapterEntry): Served {

@@ -19,6 +19,8 @@ const cases: [host: string, port: PortRole, method: string, path: string, servic
     ['nemodatastore-sample.x', 'platform', 'GET', '/v1/health', 'data-store'],
     ['localhost', 'platform', 'POST', '/v1/customizations/cust-1/cancel', 'customizer'],
     ['localhost', 'platform', 'POST', '/v1/evaluation/jobs', 'evaluator'],
+    ['localhost', 'platform', 'GET', '/v1/deployment/configs', 'inference'],
+    ['nemo-deployment-management', 'platform', 'GET', '/v1/deployment/configs', 'inference'],
     ['localhost', 'platform', 'GET', '/health', 'platform'],
     ['localhost', 'platform', 'GET', '/nimble', 'platform'],
   ]

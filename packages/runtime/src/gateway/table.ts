@@ -20,7 +20,7 @@ const CLUSTER_NAMES: Record<ServiceName, string[]> = {
   'entity-store': ['nemo-entity-store', 'nemoentitystore-sample'],
   'data-store': ['nemo-data-store', 'nemodatastore-sample'],
   customizer: ['nemo-customizer', 'nemocustomizer-sample'],
-  inference: ['nemo-nim-proxy', 'nemo-inference', 'nemonimproxy-sample'],
+  inference: ['nemo-nim-proxy', 'nemo-inference', 'nemonimproxy-sample', 'nemo-deployment-management'],
   evaluator: ['nemo-evaluator', 'nemoevaluator-sample'],
   guardrails: ['nemo-guardrails', 'nemoguardrails-sample'],
 }
@@ -54,6 +54,7 @@ const PATHS: PathRule[] = [
   { path: /^\/v1\/customizations?(\/|$)/, service: 'customizer' },
   { path: /^\/v[12]\/evaluation(\/|$)/, service: 'evaluator' },
   { path: /^\/v1\/guardrail(\/|$)/, service: 'guardrails' },
+  { path: /^\/v1\/deployment(\/|$)/, service: 'inference' },
 ]
 const NIM_PREFIX = /^\/nim(?=\/|$)/
 
