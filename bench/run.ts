@@ -10,6 +10,7 @@ const BENCHES: Record<string, () => Promise<{ bench: Bench }>> = {
   'data-store': () => import('./data-store.ts'),
   engine: () => import('./engine.ts'),
   proxy: () => import('./proxy.ts'),
+  guardrails: () => import('./guardrails.ts'),
   trainer: () => import('./trainer.ts'),
   flywheel: () => import('./flywheel.ts'),
 }

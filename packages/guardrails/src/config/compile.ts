@@ -11,7 +11,7 @@ import {
 import { type ModelEndpoint, resolveModel } from '../models/resolve.ts'
 import { compilePrompt, type TaskPrompt } from '../prompts/tasks.ts'
 import type { PromptFilters } from '../prompts/template.ts'
-import { parseFlow, railKind } from '../rails/index.ts'
+import { parseFlow, railKind, unknownRail } from '../rails/index.ts'
 import { botMessages } from './bot-messages.ts'
 import type { Locate } from './files.ts'
 import { createKnowledge } from './knowledge.ts'
@@ -180,8 +180,11 @@ function compileColang(
   }
 }
 
-/** Actions that only the user's server could run are refused when there is none. */
+/** Flows that nobody defines are refused, and actions that only the user's server could run when there is none. */
 function checkActions(dialog: DialogEngine | undefined, data: ConfigData, problems: Problem[]): void {
+  for (const { name, file, line } of dialog?.calls ?? []) {
+    if (!railKind(parseFlow(name).name)) problems.push({ file, line, message: unknownRail(name) })
+  }
   if (!dialog || data.actions_server_url) return
   for (const { name, file, line } of dialog.actions) {
     if (BUILT_IN_ACTIONS.has(name)) continue
