@@ -65,6 +65,41 @@ program
     process.exitCode = await (await import('./commands/hook.ts')).hook(name, process.env)
   })
 
+const collect = (value: string, all: string[]) => [...all, value]
+
+program
+  .command('preflight')
+  .description(
+    'look for all that an installation on a cluster would lack; exit code 1 when something is missing',
+  )
+  .option('-n, --namespace <name>', "where it will go; the kubeconfig's unless given")
+  .option('--infra <release>', 'release of nemo-infra that must be there')
+  .option('--storage-class <name>', 'storage class of the volumes')
+  .option('--gpus <n>', 'GPUs that one pod will ask for', Number, 0)
+  .option(
+    '--toleration <taint>',
+    'taint that is tolerated, such as g5-gpu=true:NoSchedule; may be repeated',
+    collect,
+    [],
+  )
+  .option('--secret <name[=key]>', 'Secret that must be there; may be repeated', collect, [])
+  .option('--images <file>', 'images that nodes must have, one a line, such as deploy/images.txt')
+  .option('--image-registry <host>', 'registry that replaces that of every image')
+  .action(async (options) => {
+    process.exitCode = await (await import('./commands/preflight.ts')).preflightCommand(process.env, options)
+  })
+
+program
+  .command('verify')
+  .description(
+    'look whether an installation on a cluster is well, with a call to each service; exit code 0 when it is',
+  )
+  .option('-n, --namespace <name>', "where it is; the kubeconfig's unless given")
+  .option('--wait <seconds>', 'go on looking for so long', Number, 0)
+  .action(async (options: { namespace?: string; wait: number }) => {
+    process.exitCode = await (await import('./commands/verify.ts')).verify(process.env, options)
+  })
+
 program
   .command('operator')
   .description('run one of the operators, as their pods do, from environment variables')
@@ -150,6 +185,7 @@ const FOR_PEOPLE = [
   'DiskSpaceError',
   'GgufError',
   'HookError',
+  'KubeError',
   'LabError',
   'ListenError',
   'LockHeldError',
