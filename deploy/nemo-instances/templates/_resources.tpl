@@ -76,6 +76,8 @@ cleanup and looked through for images of NVIDIA by the check.
   "trainingConfig" $training
   "otel" (dict "enabled" .otel "exporterOtlpEndpoint" (printf "http://%s-customizer-opentelemetry.%s:4317" $infra $domain))
   "expose" (deepCopy $expose) "replicas" 1 "resources" .resources -}}
+{{- /* Where the Customizer looks whether a tuned model is served. */ -}}
+{{- if $v.nimPipeline.enabled -}}{{- $_ := set $spec "env" (list (dict "name" "NEMO_INFERENCE_URL" "value" (printf "http://%s.%s:8000" $v.nimPipeline.serviceName $domain))) -}}{{- end -}}
 {{- $items = append $items (dict "kind" "NemoCustomizer" "name" .name "spec" (mergeOverwrite $spec (deepCopy .spec))) -}}
 {{- end -}}
 {{- end -}}

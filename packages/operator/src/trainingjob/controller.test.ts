@@ -94,7 +94,6 @@ test('golden: a Job with a restricted pod, its own token and a workspace', () =>
         {
           name: 'trainer',
           image: 'localhost/open-nemo/trainer:0.1.0',
-          command: ['python3', '-m', 'nemo_trainer.remote'],
           env: [
             { name: 'NEMO_JOB_ID', value: 'cust-ABC' },
             {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { OperatorDefaults } from '@open-nemo/contract/kubernetes/operator-defaults.ts'
 import type { NemoTrainingJobSpec } from '@open-nemo/contract/kubernetes/training-job.ts'
-import { imageFrom, makerOf } from '../pod-basics/images.ts'
+import { type ImageMaker, imageFrom, makerOf } from '../pod-basics/images.ts'
 import { mergeEnv, network, placement, variables } from '../pod-basics/placement.ts'
 import { containerSecurity, podSecurity, requiredScc } from '../pod-basics/security.ts'
 import { CONTAINER, JOB_LABEL, namesOf } from './names.ts'
@@ -41,7 +41,8 @@ export function podTemplate(
           name: CONTAINER,
           image,
           ...(spec.imagePullPolicy ? { imagePullPolicy: spec.imagePullPolicy } : {}),
-          command: spec.command ?? ['python3', '-m', 'nemo_trainer.remote'],
+          // Our image begins with it by itself; one made on another has it on the PATH's Python.
+          ...commandOf(spec, maker),
           ...(spec.args ? { args: spec.args } : {}),
           env: mergeEnv(spec.env, [...environment(name, spec), ...outside.env]),
           resources: spec.resources ?? RESOURCES,
@@ -62,6 +63,11 @@ export function podTemplate(
       ],
     },
   }
+}
+
+function commandOf(spec: NemoTrainingJobSpec, maker: ImageMaker): Fields {
+  if (spec.command?.length) return { command: spec.command }
+  return maker === 'ours' ? {} : { command: ['python3', '-m', 'nemo_trainer.remote'] }
 }
 
 /** Labels by which the pods of a training job are found. */
