@@ -121,6 +121,7 @@ export function postgresImage(): ImageSpec {
           'grep',
           'sed',
           'libnss-wrapper',
+          'libstdc++6',
           'libc-bin',
           'postgresql-client-15',
           'ca-certificates',
@@ -131,7 +132,7 @@ export function postgresImage(): ImageSpec {
       }),
       {
         name: 'postgres-server',
-        key: JSON.stringify([2, npm]),
+        key: JSON.stringify([3, npm]),
         needBytes: 4e8,
         build: async (files, tmp) => {
           const folder = await npmPackage(npm, tmp)
@@ -147,6 +148,8 @@ export function postgresImage(): ImageSpec {
             await files.copy(join(folder, 'native', 'bin', name), `${lib}/bin/${name}`)
             files.executable(`${lib}/bin/${name}`)
           }
+          // initdb starts the server through a shell.
+          files.symlink('usr/bin/sh', 'bash')
           files.folder('var/lib/postgresql/data', { writable: true })
           files.folder('var/run/postgresql', { writable: true })
         },
