@@ -35,6 +35,7 @@ export const drivers: Driver[] = [
   { name: 'data store, huggingface_hub 2.4.0', file: 'data_store.py', environment: 'hub-2.4.0' },
   { name: 'inference, SDK 1.5.0 and openai', file: 'inference.py', environment: 'sdk-1.5.0' },
   { name: 'deployment, SDK 1.5.0', file: 'deployment.py', environment: 'sdk-1.5.0' },
+  { name: 'evaluation, SDK 1.5.0', file: 'evaluation.py', environment: 'sdk-1.5.0' },
   { name: 'customization, SDK 1.5.0', file: 'customization.py', environment: 'sdk-1.5.0' },
   { name: 'guardrails, SDK 1.5.0 and openai', file: 'guardrails.py', environment: 'sdk-1.5.0' },
   {
