@@ -4,7 +4,7 @@ import type { Controller, KubeObject, Plan, World } from '../framework/types.ts'
 import { imageFrom, joinImage, makerOf } from '../pod-basics/images.ts'
 import { EXPOSURE_KINDS, exposure } from './exposure.ts'
 import { envReferences } from './inputs.ts'
-import { COMMON_PATHS, notActedOn } from './not-acted-on.ts'
+import { commonPaths, notActedOn } from './not-acted-on.ts'
 import { type Readiness, readiness, statusFrom } from './readiness.ts'
 import type { Build, BuildInput, CommonSpec, Fields, NemoKind } from './types.ts'
 import { accessObjects, deployment, labelsOf, OWNED_KINDS, selectorOf } from './workload.ts'
@@ -95,9 +95,9 @@ function notesOf<S extends CommonSpec>(
   resource: KubeObject,
   build: Build,
   more: string[],
-  { maker }: BuildInput<S>,
+  { maker, spec }: BuildInput<S>,
 ): string[] {
-  const paths = notActedOn(resource.spec, [...COMMON_PATHS, 'userID', 'groupID', ...kind.acted])
+  const paths = notActedOn(resource.spec, [...commonPaths(spec), 'userID', 'groupID', ...kind.acted])
   const shown = paths.slice(0, NOTES_SHOWN)
   const rest = paths.length - shown.length
   const fields =

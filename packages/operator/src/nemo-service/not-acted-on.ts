@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { CommonSpec } from './types.ts'
 
 /** Paths that every kind acts on. */
 export const COMMON_PATHS = [
@@ -29,6 +30,23 @@ export const COMMON_PATHS = [
   'metrics.serviceMonitor',
   'scale',
 ]
+
+/** The common paths that this spec acts on: those of a feature only while it is on. */
+export function commonPaths(spec: CommonSpec): string[] {
+  const { expose, metrics, scale } = spec
+  const older = expose?.ingress?.enabled === true
+  const route = expose?.router?.gateway?.httpRoutesEnabled === true
+  const off = [
+    ...(older ? ['expose.router.ingress'] : ['expose.ingress']),
+    ...(route ? [] : ['expose.router.gateway']),
+    ...(route || (expose?.router?.ingress && !older)
+      ? []
+      : ['expose.router.hostDomainName', 'expose.router.annotations']),
+    ...(metrics?.enabled ? [] : ['metrics.serviceMonitor']),
+    ...(scale?.enabled ? ['replicas'] : ['scale']),
+  ]
+  return COMMON_PATHS.filter((path) => !off.includes(path))
+}
 
 /** The fields of a spec that are set and not among the paths acted on: the topmost path of each. */
 export function notActedOn(spec: unknown, acted: string[], path = ''): string[] {

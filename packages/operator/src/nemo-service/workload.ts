@@ -168,7 +168,11 @@ export function deployment(kind: NemoKind<never>, input: Input, build: Build): K
 
 /** As everywhere, but the group of NVIDIA's data store alone is set: its image names its user. */
 function securityOf(kind: NemoKind<never>, { spec, maker, world }: Input): Fields {
-  if (kind.kind === 'NemoDatastore' && maker === 'nvidia') return { fsGroup: spec.groupID ?? 1000 }
+  if (kind.kind === 'NemoDatastore' && maker === 'nvidia')
+    return {
+      fsGroup: spec.groupID ?? 1000,
+      ...(spec.userID === undefined ? {} : { runAsUser: spec.userID }),
+    }
   const security = podSecurity(world.defaults, maker, spec)
   if (world.defaults.podSecurity !== 'openshift' || maker === 'nvidia') return security
   // Only what the resource itself demands; without that the platform picks from the namespace's range.
