@@ -6,9 +6,11 @@ import { fileRoutes } from './http/files.ts'
 import { gitRoutes } from './http/git.ts'
 import { lfsRoutes } from './http/lfs.ts'
 import { namespaceRoutes } from './http/namespaces.ts'
+import { openAiFileRoutes } from './http/openai-files.ts'
 import { refRoutes } from './http/refs.ts'
 import { repoRoutes } from './http/repos.ts'
 import { seedModels } from './seed-models.ts'
+import { FileRows } from './storage/file-rows.ts'
 import { Repositories } from './storage/repositories.ts'
 import { migrations, Rows } from './storage/rows.ts'
 
@@ -35,6 +37,7 @@ export const service: ServiceDefinition = {
     fileRoutes(hub)
     lfsRoutes(hub)
     gitRoutes(hub)
+    openAiFileRoutes(hub, new FileRows(ctx.db))
     const seeding = seedModels(ctx, app)
     return {
       app,

@@ -123,6 +123,11 @@ export const dataStoreErrors = defineErrors('data-store', {
     message: 'the range {range} lies outside of the file, which has {size} bytes',
     hint: 'Start below the size',
   },
+  FILE_NOT_FOUND: {
+    status: 404,
+    message: 'there is no file {id}',
+    hint: 'GET /v1/files lists those that exist',
+  },
   GIT_DUMB: {
     status: 403,
     message: '{id} is served to git by its smart protocol only',

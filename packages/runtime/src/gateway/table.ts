@@ -48,7 +48,8 @@ interface PathRule {
 const PATHS: PathRule[] = [
   { path: /^\/v1\/(chat\/completions|completions|embeddings|classify|ranking)$/, service: 'inference' },
   { path: /^\/v1\/(metadata|version|license)$/, service: 'inference', methods: ['GET', 'HEAD'] },
-  { path: /^\/v1\/(hf|datastore)(\/|$)/, service: 'data-store' },
+  { path: /^\/v1\/(hf|datastore|files)(\/|$)/, service: 'data-store' },
+  { path: /^\/v1\/fine_tuning(\/|$)/, service: 'customizer' },
   { path: /^\/(datasets\/|models\/)?[^/]+\/[^/]+\.git\//, service: 'data-store' },
   { path: /^\/v1\/(namespaces|projects|datasets|models|repos)(\/|$)/, service: 'entity-store' },
   { path: /^\/v1\/customizations?(\/|$)/, service: 'customizer' },

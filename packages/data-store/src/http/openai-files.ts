@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+import { invalid, newId } from '@open-nemo/contract'
+import { dataStoreErrors as errors } from '@open-nemo/contract/data-store/errors.ts'
+import {
+  FILES_REPO,
+  type FileObject,
+  fileDeleted,
+  fileList,
+  fileObject,
+} from '@open-nemo/contract/data-store/files.ts'
+import { type RouteInput, route } from '@open-nemo/runtime'
+import { commit } from '../commit/apply.ts'
+import type { FileRows } from '../storage/file-rows.ts'
+import { checkPath } from '../storage/paths.ts'
+import type { Repo, Repositories } from '../storage/repositories.ts'
+import { serveFile } from './download.ts'
+import { readForm, type UploadedForm } from './multipart.ts'
+import { bodyOf, type Hub, onDisk, param, whole } from './request.ts'
+
+const PURPOSES = ['fine-tune', 'batch', 'assistants', 'vision', 'user_data', 'evals']
+const MAX_BYTES = 5 * 2 ** 30
+const PATH = '/v1/files'
+
+/** OpenAI's files, as `/v1/fine_tuning/jobs` takes them: each is a file of one dataset repository. */
+export function openAiFileRoutes({ app, store }: Hub, rows: FileRows): void {
+  const find = async (input: Pick<RouteInput<unknown>, 'params'>): Promise<FileObject> => {
+    const id = param(input, 'id')
+    const file = id.includes('\0') ? undefined : await rows.get(id)
+    if (!file) throw errors.FILE_NOT_FOUND({ id: JSON.stringify(id.slice(0, 100)) })
+    return file
+  }
+  route(
+    app,
+    {
+      method: 'POST',
+      path: PATH,
+      id: 'create_file',
+      summary: 'Upload a file (multipart: file, purpose)',
+      response: fileObject,
+    },
+    async ({ c }) => {
+      const form = await onDisk(() =>
+        readForm(bodyOf(c), c.req.header('content-type') ?? '', {
+          name: 'file',
+          path: store.temporary(),
+          maxBytes: MAX_BYTES,
+        }),
+      )
+      try {
+        return await keep(store, rows, form)
+      } finally {
+        await form.file?.sink.discard()
+      }
+    },
+  )
+  route(
+    app,
+    { method: 'GET', path: PATH, id: 'list_files', summary: 'List files', response: fileList },
+    async ({ query }) => {
+      const limit = whole(query, 'limit', 1000, 10_000)
+      const found = await rows.list({
+        purpose: query.get('purpose') || undefined,
+        after: query.get('after') || undefined,
+        descending: query.get('order') !== 'asc',
+        limit: limit + 1,
+      })
+      const data = found.slice(0, limit)
+      return {
+        object: 'list' as const,
+        data,
+        has_more: found.length > limit,
+        first_id: data[0]?.id ?? null,
+        last_id: data.at(-1)?.id ?? null,
+      }
+    },
+  )
+  route(
+    app,
+    { method: 'GET', path: `${PATH}/:id`, id: 'get_file', summary: 'Describe a file', response: fileObject },
+    find,
+  )
+  route(
+    app,
+    { method: 'GET', path: `${PATH}/:id/content`, id: 'get_file_content', summary: 'Download a file' },
+    async (input) => {
+      const { id, filename } = await find(input)
+      const repo = await filesRepo(store)
+      const head = await store.commitOf(repo, 'main')
+      const entry = (await store.trees.read(repo.gitDir, head)).get(`${id}/${filename}`)
+      if (entry?.type !== 'file' || !entry.lfs) throw errors.FILE_NOT_FOUND({ id })
+      const { oid } = entry.lfs
+      return serveFile(
+        input.c,
+        { path: filename, size: entry.size, etag: oid, commit: head },
+        repo.lfs.path(oid),
+      )
+    },
+  )
+  route(
+    app,
+    {
+      method: 'DELETE',
+      path: `${PATH}/:id`,
+      id: 'delete_file',
+      summary: 'Delete a file',
+      response: fileDeleted,
+    },
+    async (input) => {
+      const { id } = await find(input)
+      await change(store, await filesRepo(store), `Delete ${id}`, {
+        key: 'deletedFolder',
+        value: { path: id },
+      })
+      await rows.remove(id)
+      return { id, object: 'file' as const, deleted: true as const }
+    },
+  )
+}
+
+async function keep(
+  store: Repositories,
+  rows: FileRows,
+  { fields, file }: UploadedForm,
+): Promise<FileObject> {
+  if (!file) throw invalid(['body', 'file'], 'is missing', 'missing')
+  const purpose = fields.purpose ?? ''
+  if (!PURPOSES.includes(purpose)) throw invalid(['body', 'purpose'], `must be one of ${PURPOSES.join(', ')}`)
+  // Browsers and scripts may send a whole path.
+  const filename = file.filename.split(/[/\\]/).at(-1) || 'file'
+  const id = newId('file')
+  checkPath(`${id}/${filename}`)
+  const { sha256: oid, size } = await file.sink.finish()
+  const repo = await filesRepo(store)
+  await repo.lfs.markPending(oid)
+  await repo.lfs.adopt(file.sink.path, oid)
+  await change(store, repo, `Add ${id}`, {
+    key: 'lfsFile',
+    value: { path: `${id}/${filename}`, algo: 'sha256', oid, size },
+  })
+  const added: FileObject = {
+    id,
+    object: 'file',
+    bytes: size,
+    created_at: Math.floor(Date.now() / 1000),
+    filename,
+    purpose,
+    status: 'processed',
+  }
+  await rows.add(added)
+  return added
+}
+
+async function filesRepo(store: Repositories): Promise<Repo> {
+  const [namespace = '', name = ''] = FILES_REPO.split('/')
+  try {
+    return await store.get('dataset', namespace, name)
+  } catch {
+    // Two uploads may make it at the same time; both then find it.
+    return await store
+      .create({ type: 'dataset', namespace, name, private: true })
+      .catch(() => store.get('dataset', namespace, name))
+  }
+}
+
+async function change(store: Repositories, repo: Repo, summary: string, line: object): Promise<void> {
+  const lines = [{ key: 'header', value: { summary } }, line]
+    .map((one) => `${JSON.stringify(one)}\n`)
+    .join('')
+  await commit(store, repo, { branch: 'main', body: one(Buffer.from(lines)), openPull: false })
+}
+
+async function* one(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes
+}
