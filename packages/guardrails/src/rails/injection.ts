@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { endAction } from '../engine/recorder.ts'
 import type { RailResult } from '../engine/types.ts'
-import { findInjections, INJECTION_KINDS, omitInjections } from './injection-rules.ts'
+import { INJECTION_KINDS } from './injection-rules.ts'
 import { actionValue } from './judge.ts'
 import { ALLOW, INCOMING, OUTGOING, type RailKind } from './types.ts'
 
@@ -12,7 +12,7 @@ export const injectionRail: RailKind = {
   action: 'injection_detection',
   usesModel: false,
   transforms: true,
-  prepare({ data }) {
+  prepare({ data, services: { regex } }) {
     const options = data.rails?.config?.injection_detection
     if (options?.yara_path || Object.keys(options?.yara_rules ?? {}).length)
       throw new Error('YARA rules (yara_path, yara_rules) are not supported; use injections, or regex rails')
@@ -20,25 +20,29 @@ export const injectionRail: RailKind = {
     const omits = options?.action === 'omit'
     return async ({ text, log }) => {
       const record = log.action('injection_detection', { injections: kinds })
-      const detections = findInjections(text, kinds)
+      const detections = await regex.injections(kinds, text)
       const metadata = { is_injection: detections.length > 0, detections }
-      const result = decide({ text, detections, kinds, omits, metadata })
+      const result = await decide({
+        detections,
+        omits,
+        metadata,
+        omit: () => regex.withoutInjections(kinds, text),
+      })
       endAction(record, actionValue({ ...result, metadata }))
       return result
     }
   },
 }
 
-function decide(on: {
-  text: string
+async function decide(on: {
   detections: string[]
-  kinds: readonly string[]
   omits: boolean
   metadata: Record<string, unknown>
-}): RailResult {
-  const { text, detections, kinds, omits, metadata } = on
+  omit: () => Promise<string>
+}): Promise<RailResult> {
+  const { detections, omits, metadata } = on
   if (detections.length === 0) return ALLOW
-  if (omits) return { decision: 'transform', text: omitInjections(text, kinds), metadata }
+  if (omits) return { decision: 'transform', text: await on.omit(), metadata }
   const message = `I'm sorry, the answer was held back: it triggered the injection rules for ${detections.join(', ')}.`
   return { decision: 'block', message, reason: `found ${detections.join(', ')}`, metadata }
 }

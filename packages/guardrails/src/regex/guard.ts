@@ -1,14 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 import { existsSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
+import type { NerEntity } from '../engine/compiled.ts'
+import { type Job, type Looking, look } from './look.ts'
 import type { Pattern } from './python.ts'
 
-/** Runs regular expressions that users wrote, which may take for ever on some texts, within a time limit. */
+/** Looks through texts within a time limit, where a hostile text or pattern could take for ever. */
 export interface RegexGuard {
-  /** Indexes of the patterns that occur in the text. Throws RegexTimeout. */
+  /** Indexes of the user's patterns that occur in the text. Throws RegexTimeout. */
   test(patterns: readonly Pattern[], text: string): Promise<number[]>
-  /** Places of each pattern in the text: [pattern, start, end]. Throws RegexTimeout. */
+  /** Places of each of the user's patterns in the text: [pattern, start, end]. Throws RegexTimeout. */
   find(patterns: readonly Pattern[], text: string): Promise<[number, number, number][]>
+  /** Names of the injection rules that the text triggers. Throws RegexTimeout. */
+  injections(kinds: readonly string[], text: string): Promise<string[]>
+  /** The text without what the injection rules match. Throws RegexTimeout. */
+  withoutInjections(kinds: readonly string[], text: string): Promise<string>
+  /** Entities that the engine's own recognisers and word lists find. Throws RegexTimeout. */
+  entities(entities: readonly string[], threshold: number, text: string): Promise<NerEntity[]>
   close(): Promise<void>
 }
 
@@ -20,12 +28,6 @@ export class RegexTimeout extends Error {
   }
 }
 
-interface Job {
-  id: number
-  kind: 'test' | 'find'
-  patterns: readonly Pattern[]
-  text: string
-}
 type Answer = { id: number; started: true } | { id: number; result: unknown } | { id: number; error: string }
 
 interface Waiting {
@@ -37,9 +39,37 @@ interface Waiting {
 /** Patterns without any repetition cannot take long and need no thread: the common list of words. */
 const REPEATS = /[*+{?]|\\[1-9k]/
 
-/** Makes a guard with one thread, started when it is first needed and again after a pattern had to be stopped. */
+/** Texts up to this length are looked through on the spot by the engine's own rules, whose time is linear. */
+const ON_THE_SPOT = 20_000
+/** Time for long texts, and for the engine's own rules. */
+const BULK_MS = 5000
+
+/** Makes a guard with two threads, each started when first needed: one for the user's patterns, one for long texts. */
 export function createRegexGuard(options: { limitMs?: number } = {}): RegexGuard {
-  const limitMs = options.limitMs ?? 200
+  const quick = createLane(options.limitMs ?? 200)
+  const bulk = createLane(BULK_MS)
+  const own = async <T>(looking: Looking): Promise<T> =>
+    looking.text.length <= ON_THE_SPOT ? (look(looking) as T) : bulk.run<T>(looking)
+  return {
+    async test(patterns, text) {
+      const looking = { kind: 'test', patterns, text } as const
+      return patterns.every((p) => !REPEATS.test(p.source)) ? own(looking) : quick.run(looking)
+    },
+    find: (patterns, text) => quick.run({ kind: 'find', patterns, text }),
+    injections: (kinds, text) => own({ kind: 'injections', kinds, text }),
+    withoutInjections: (kinds, text) => own({ kind: 'omit', kinds, text }),
+    entities: (entities, threshold, text) => own({ kind: 'entities', entities, threshold, text }),
+    close: async () => void (await Promise.all([quick.close(), bulk.close()])),
+  }
+}
+
+interface Lane {
+  run<T>(looking: Looking): Promise<T>
+  close(): Promise<void>
+}
+
+/** A thread that works on one text after the other, and is started again after it had to be stopped. */
+function createLane(limitMs: number): Lane {
   let worker: Worker | undefined
   let timer: NodeJS.Timeout | undefined
   let lastId = 0
@@ -85,21 +115,13 @@ export function createRegexGuard(options: { limitMs?: number } = {}): RegexGuard
     next()
   }
 
-  function run<T>(kind: Job['kind'], patterns: readonly Pattern[], text: string): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
-      const job: Job = { id: ++lastId, kind, patterns, text }
-      queue.push({ job, resolve: resolve as Waiting['resolve'], reject })
-      if (queue.length === 1) next()
-    })
-  }
-
   return {
-    async test(patterns, text) {
-      if (patterns.every((p) => !REPEATS.test(p.source)))
-        return patterns.flatMap((p, i) => (new RegExp(p.source, p.flags).test(text) ? [i] : []))
-      return run('test', patterns, text)
-    },
-    find: (patterns, text) => run('find', patterns, text),
+    run: <T>(looking: Looking) =>
+      new Promise<T>((resolve, reject) => {
+        const job: Job = { id: ++lastId, looking }
+        queue.push({ job, resolve: resolve as Waiting['resolve'], reject })
+        if (queue.length === 1) next()
+      }),
     async close() {
       clearTimeout(timer)
       for (const { reject } of queue.splice(0)) reject(new Error('the regex guard is closed'))

@@ -88,6 +88,17 @@ const IBAN_LENGTHS: Record<string, number> = {
   XK: 20,
 }
 
+/** The part at the start of a text that has the length of its country's IBANs; '' when it is shorter. */
+export function ibanPart(text: string): string {
+  const length = IBAN_LENGTHS[text.slice(0, 2).toUpperCase()] ?? Number.POSITIVE_INFINITY
+  let seen = 0
+  for (let i = 0; i < text.length; i++) {
+    if (/[a-z0-9]/i.test(text[i] ?? '')) seen++
+    if (seen === length) return /[a-z0-9]/i.test(text[i + 1] ?? '') ? '' : text.slice(0, i + 1)
+  }
+  return ''
+}
+
 /** Country, length and the remainder of 97. */
 export function iban(text: string): boolean {
   const value = text.replace(/[\s-]/g, '').toUpperCase()

@@ -8,7 +8,8 @@ const CONTEXT_CHARS = 60
 export function findPatterns(text: string, entities: readonly string[], threshold: number): NerEntity[] {
   return RECOGNIZERS.filter((r) => entities.includes(r.entity)).flatMap((recognizer) =>
     [...text.matchAll(recognizer.pattern)].flatMap((match) => {
-      const [found] = match
+      const found = recognizer.trim ? recognizer.trim(match[0]) : match[0]
+      if (found === '') return []
       if (recognizer.valid && !recognizer.valid(found)) return []
       const score = scoreOf(recognizer, text, match.index)
       if (score < threshold) return []

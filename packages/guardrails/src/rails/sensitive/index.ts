@@ -7,8 +7,8 @@ import { postJson } from '../../models/client.ts'
 import { fromPython, type Pattern } from '../../regex/python.ts'
 import { actionValue, JudgeError } from '../judge.ts'
 import { ALLOW, INCOMING, OUTGOING, type Preparation, type RailKind } from '../types.ts'
-import { findPatterns, masked, withoutOverlaps } from './detect.ts'
-import { findNames, NAME_ENTITIES } from './names.ts'
+import { masked, withoutOverlaps } from './detect.ts'
+import { NAME_ENTITIES } from './names.ts'
 import { PATTERN_ENTITIES } from './recognizers.ts'
 
 type Source = 'input' | 'output' | 'retrieval'
@@ -65,11 +65,14 @@ function makeDetector({ data, services }: Preparation, source: Source): Detector
     )
   }
   const names = entities.filter((e) => !PATTERN_ENTITIES.includes(e))
+  // Word lists stand in for a NER where there is none.
+  const hasNer = services.ner !== undefined || Boolean(config.ner_endpoint)
+  const listed = hasNer ? entities.filter((e) => PATTERN_ENTITIES.includes(e)) : entities
   const wanted = own.filter((r) => entities.includes(r.entity))
   return {
     async find(call) {
       const { text } = call
-      const found = findPatterns(text, entities, threshold)
+      const found = await services.regex.entities(listed, threshold, text)
       if (wanted.length) {
         const places = await services.regex.find(
           wanted.map((r) => r.pattern),
@@ -113,7 +116,7 @@ async function findByNer(
   const { text, signal, turn } = call
   const { ner, fetch } = turn.services
   if (ner) return ner(text, entities, signal)
-  if (!config.ner_endpoint) return findNames(text, entities)
+  if (!config.ner_endpoint) return []
   const response = await postJson({
     url: config.ner_endpoint,
     model: 'ner_endpoint',

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createHash } from 'node:crypto'
 import { isIP } from 'node:net'
-import { base58Check, bech32, esNif, iban, luhn, ukNhs, usSsn, verhoeff } from './checksums.ts'
+import { base58Check, bech32, esNif, iban, ibanPart, luhn, ukNhs, usSsn, verhoeff } from './checksums.ts'
 
 /** One way to find an entity. Patterns are global, and bounded so that their time is linear. */
 export interface Recognizer {
@@ -9,6 +9,8 @@ export interface Recognizer {
   pattern: RegExp
   /** Certainty of a match from 0 to 1. */
   score: number
+  /** The part of a match that counts, where words after it look like more of it. */
+  trim?: (text: string) => string
   /** Refuses a match that only looks right. */
   valid?: (text: string) => boolean
   /** Certainty when one of these words stands nearby, for matches that mean little alone. */
@@ -63,7 +65,13 @@ export const RECOGNIZERS: Recognizer[] = [
     valid: (text) =>
       /^(?:3[04-9]|4|5[1-5]|2[2-7]|6|1)/.test(digits(text)) && luhn(text) && !/^(\d)\1+$/.test(digits(text)),
   },
-  { entity: 'IBAN_CODE', pattern: /\b[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{1,4}){3,8}\b/gi, score: 1, valid: iban },
+  {
+    entity: 'IBAN_CODE',
+    pattern: /\b[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{1,4}){3,8}\b/gi,
+    score: 1,
+    trim: ibanPart,
+    valid: iban,
+  },
   {
     entity: 'US_SSN',
     pattern: /(?<![\w-])\d{3}([- ])\d{2}\1\d{4}(?![\w-])/g,
