@@ -39,9 +39,7 @@ const SPARE = 16 * 2 ** 20
  * The size is looked at first. Throws NoRoomError, PullError.
  */
 export async function pullFromHub(repo: HubRepo, options: PullOptions): Promise<Pulled> {
-  const commit = await retry(() => commitOf(repo), options)
-  const files = (await retry(() => listFiles(repo, commit), options)).filter((file) => isSafe(file.path))
-  if (files.length === 0) throw new PullError(`${repo.id} has no files at ${repo.revision}`)
+  const { commit, files } = await retry(() => newest(repo), options)
   await assertRoom(repo.id, files, options)
   const before = await readPulled(options.target)
   const done: Pulled['files'] = []
@@ -86,6 +84,16 @@ export async function pullFromFolder(
   const all = { id: from.id, source: from.folder, revision: '', files: done }
   await writeAside(join(options.target, PULLED), JSON.stringify(all, null, 2))
   return all
+}
+
+/** The files of the newest commit; a repository that is still being filled counts as not there yet. */
+async function newest(repo: HubRepo): Promise<{ commit: string; files: HubFile[] }> {
+  const commit = await commitOf(repo)
+  const files = (await listFiles(repo, commit)).filter((file) => isSafe(file.path))
+  if (files.every((file) => file.path.startsWith('.'))) {
+    throw new NotThereError(`${repo.id} has no files at ${repo.revision}`)
+  }
+  return { commit, files }
 }
 
 async function bring(

@@ -156,12 +156,17 @@ class RunningOperator implements Operator {
       this.#noteReferences(key, deleted ? undefined : object)
       this.#enqueue(key)
     }
+    this.#tellOthers(object, previous)
+  }
+
+  /** Plans anew what owns or names an object, and not the object itself. */
+  #tellOthers(object: KubeObject, previous?: KubeObject): void {
     for (const o of [object, previous]) {
       const owner = o?.metadata.ownerReferences?.find((r) => r.controller)
       if (owner && this.#controllers.has(kindKey(owner.apiVersion, owner.kind)))
         this.#enqueue(`${owner.apiVersion}|${owner.kind}|${o?.metadata.namespace ?? ''}|${owner.name}`)
     }
-    for (const referrer of this.#referrers.get(key) ?? []) this.#enqueue(referrer)
+    for (const referrer of this.#referrers.get(keyOf(object)) ?? []) this.#enqueue(referrer)
   }
 
   #noteReferences(key: string, resource: KubeObject | undefined): void {
@@ -244,7 +249,17 @@ class RunningOperator implements Operator {
   async #carryOut(plan: Plan, owner: KubeObject): Promise<void> {
     for (const object of plan.apply) {
       const { resource, store } = this.#place(object)
-      if (await this.#applier.apply(object, owner, resource, store)) this.metrics.applied(object.kind)
+      if (!(await this.#applier.apply(object, owner, resource, store))) continue
+      this.metrics.applied(object.kind)
+      // A resource that another resource makes: its own controller would not hear of a write of ours.
+      const made = store.get(
+        object.metadata.namespace ?? owner.metadata.namespace ?? '',
+        object.metadata.name,
+      )
+      if (made && this.#controllers.has(kindKey(made.apiVersion, made.kind))) {
+        this.#noteReferences(keyOf(made), made)
+        this.#enqueue(keyOf(made))
+      }
     }
     for (const ref of plan.remove ?? []) {
       const store = this.#caches.store(ref.apiVersion, ref.kind)
@@ -292,6 +307,8 @@ class RunningOperator implements Operator {
       },
     })
     store?.upsert({ ...answer, apiVersion, kind }, true)
+    // Whoever waits for it, such as a NIMService for its NIMCache, has to hear of a status of ours too.
+    this.#tellOthers({ ...answer, apiVersion, kind })
   }
 
   async #failed(key: string, resource: KubeObject, err: unknown): Promise<'retry' | 'refused' | 'error'> {
