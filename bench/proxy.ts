@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { writeFile } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { Agent, request } from 'node:http'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import autocannon from 'autocannon'
@@ -9,7 +10,7 @@ import { type Bench, launch, pythonWith, type Row, until200, withFolder } from '
 
 const CONNECTIONS = 32
 const SECONDS = 8
-/** What the mock upstream takes for an answer: added times show only where something is waited for. */
+/** What the mock upstream takes for an answer at least; up to 15 ms more, so that the clients do not march in step. */
 const DELAY_MS = 20
 const LITELLM = 'litellm[proxy]==1.80.0'
 
@@ -55,19 +56,23 @@ const [port, delay] = process.argv.slice(1).map(Number)
 const answer = JSON.stringify({ id: 'x', object: 'chat.completion', created: 1, model: 'mock',
   choices: [{ index: 0, message: { role: 'assistant', content: 'Hello there.' }, finish_reason: 'stop' }],
   usage: { prompt_tokens: 9, completion_tokens: 3, total_tokens: 12 } })
+let turn = 0
 require('node:http').createServer((request, response) => {
+  const wait = request.url.includes('fast') ? 0 : delay + (turn++ * 7) % 16
   request.resume()
   request.on('end', () => setTimeout(() => {
     response.writeHead(200, { 'content-type': 'application/json', 'content-length': answer.length })
     response.end(answer)
-  }, request.headers['x-fast'] || request.url.includes('fast') ? 0 : delay))
+  }, wait))
 }).listen(port, '127.0.0.1')
 `
 
-type Result = Awaited<ReturnType<typeof autocannon>> & { p50: number; p99: number }
+interface Result {
+  p50: number
+  p99: number
+}
 
 async function prepared(home: string, entry: object) {
-  const { mkdir } = await import('node:fs/promises')
   await mkdir(home, { recursive: true })
   const fast = JSON.parse(JSON.stringify(entry))
   fast.id = 'bench/fast'
@@ -81,7 +86,6 @@ async function shoot(what: string, base: string, model: string): Promise<Result>
   const times: number[] = []
   const until = performance.now() + SECONDS * 1000
   const body = JSON.stringify({ model, messages: [{ role: 'user', content: 'Hello' }], max_tokens: 8 })
-  const { Agent, request } = await import('node:http')
   const agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS })
   const headers = {
     'content-type': 'application/json',
@@ -112,7 +116,7 @@ async function shoot(what: string, base: string, model: string): Promise<Result>
   console.log(
     `${what}: ${times.length} in ${SECONDS} s, p50 ${at(0.5).toFixed(2)} ms, p99 ${at(0.99).toFixed(2)} ms`,
   )
-  return { p50: at(0.5), p99: at(0.99) } as Result
+  return { p50: at(0.5), p99: at(0.99) }
 }
 
 const added = (through: Result, alone: Result, which: 'p50' | 'p99') =>

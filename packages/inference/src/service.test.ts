@@ -211,6 +211,16 @@ test('embeddings in every shape of input, both encodings and fewer dimensions', 
   assert.deepEqual(t.engine.embedded.slice(-2), [[[2, 3, 4, 5]], [[2, 3, 4, 5]]])
 })
 
+test('more embedding requests than the queue has places are told to come back', async () => {
+  const small = await startTestService({ NEMO_ENGINE_QUEUE: '1' })
+  const body = { model: EMBEDDER, input: 'a' }
+  const answers = await Promise.all([1, 2].map(() => small.post('/v1/embeddings', body)))
+  assert.deepEqual(answers.map((a) => a.status).sort(), [200, 429])
+  assert.ok(answers.find((a) => a.status === 429)?.headers.get('retry-after'))
+  assert.equal((await small.post('/v1/embeddings', body)).status, 200)
+  await small.stop()
+})
+
 test('a long input is refused or cut at the asked end; what does not fit is named', async () => {
   const long = `a ${'b '.repeat(600)}`
   const embed = (more: object) => t.post('/v1/embeddings', { model: EMBEDDER, input: long, ...more })

@@ -129,6 +129,25 @@ def chats(model: str):
         wordy = {"role": "system", "content": "You answer briefly, and in as few words as you can."}
         assert prompt_tokens([wordy, *turns[1:]]) > prompt_tokens(turns), "the system message is left out"
         assert chat.create(model=model, messages=turns, max_tokens=24, temperature=0).choices[0].message.content.strip()
+    with record.operation("chat, logprobs", CHAT):
+        answer = chat.create(model=model, messages=GRAVITY, max_tokens=6, temperature=0, logprobs=True, top_logprobs=3)
+        tokens = answer.choices[0].logprobs.content
+        assert "".join(one.token for one in tokens) == answer.choices[0].message.content and len(tokens) == 6, answer
+        for one in tokens:
+            best = [other.logprob for other in one.top_logprobs]
+            assert len(best) == 3 and best == sorted(best, reverse=True) and one.logprob == best[0] <= 0, one
+            assert bytes(one.bytes).decode() == one.token, one
+    with record.operation("chat and completions, several choices", CHAT, COMPLETIONS):
+        many = chat.create(model=model, messages=story, max_tokens=12, temperature=1.5, n=4, seed=3)
+        assert [choice.index for choice in many.choices] == [0, 1, 2, 3], many
+        assert len({choice.message.content for choice in many.choices}) > 1, "four choices are one"
+        streamed = chat.create(model=model, messages=story, max_tokens=12, temperature=1.5, n=2, seed=3, stream=True)
+        said = ["", ""]
+        for chunk in streamed:
+            for choice in chunk.choices:
+                said[choice.index] += choice.delta.content or ""
+        assert said == [choice.message.content for choice in many.choices[:2]], (said, many)
+        assert len(text.create(model=model, prompt="Once", max_tokens=4, n=3).choices) == 3
     with record.operation("chat, faults", CHAT):
         with fails_with(404):
             chat.create(model="no/such-model", messages=GRAVITY)

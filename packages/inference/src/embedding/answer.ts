@@ -17,6 +17,9 @@ export async function answerEmbeddings(
   config: InferenceConfig,
   signal: AbortSignal,
 ): Promise<EmbeddingResponse> {
+  const leave = embedder.enter()
+  if (!leave)
+    throw errors.ENGINE_BUSY({ model: name, waiting: config.NEMO_ENGINE_QUEUE }).with({ 'retry-after': '2' })
   try {
     await embedder.engine.ready(config.NEMO_LOAD_WAIT * 1000)
     const inputs = tokensOf(name, embedder, request)
@@ -37,6 +40,8 @@ export async function answerEmbeddings(
     }
   } catch (err) {
     throw toApiError(err, name)
+  } finally {
+    leave?.()
   }
 }
 

@@ -23,6 +23,8 @@ export interface Embedder {
   contextSize: number
   /** Known once the files are here. */
   tokenizer(): WordPiece
+  /** Takes one of the queue's places, given back by what it returns; undefined when all are taken. */
+  enter(): (() => void) | undefined
 }
 
 export interface Embedders {
@@ -60,6 +62,7 @@ function startEmbedder(
 ): Embedder {
   const contextSize = model.spec.context_size
   let tokenizer: WordPiece | undefined
+  let inside = 0
   const engine = start({
     log: ctx.log.child({ model: model.id }),
     workerFile: WORKER,
@@ -81,6 +84,13 @@ function startEmbedder(
   return {
     engine,
     contextSize,
+    enter: () => {
+      if (inside >= config.NEMO_ENGINE_QUEUE) return undefined
+      inside++
+      return () => {
+        inside--
+      }
+    },
     tokenizer: () => {
       if (!tokenizer) throw new Error(`${model.id} has no tokenizer yet`)
       return tokenizer
