@@ -140,7 +140,11 @@ export class KubeClient {
       'user-agent': 'open-nemo-operator',
       ...(await this.connection.headers()),
     }
-    if (body !== undefined) headers['content-type'] = request.contentType ?? 'application/json'
+    if (body !== undefined) {
+      headers['content-type'] = request.contentType ?? 'application/json'
+      // Node gives a DELETE no length by itself, and the next request on the connection would be read as its body.
+      headers['content-length'] = String(Buffer.byteLength(body))
+    }
     try {
       return await new Promise((resolve, reject) => {
         const sent = this.#transport.request(url, { method: request.method ?? 'GET', headers, agent, signal })
