@@ -138,6 +138,7 @@ function standalone(resource: KubeObject, input: PodInput, on: Told & { asking: 
   const outward = exposure(spec as unknown as CommonSpec, about, world)
   const deployment = deploymentObject(input)
   const url = `http://${name}.${world.namespace}.svc.cluster.local:${portOf(spec)}`
+  const asked = `http://${addressOf(name, world)}:${portOf(spec)}`
   const rolled = readiness(name, world)
   const of = contentHash([deployment.spec, world.get({ ...DEPLOYMENT, name })?.metadata.uid])
   const key = resource.metadata.uid ?? name
@@ -178,8 +179,17 @@ function standalone(resource: KubeObject, input: PodInput, on: Told & { asking: 
     },
     events,
     ...(isSettled && !isAlone ? {} : { requeueAfterMs: isSettled ? LATER_MS : LOOK_AGAIN_MS }),
-    ...(rolled.state === 'Ready' && !answer ? { effect: () => askAndKeep(on.asking, { key, of, url }) } : {}),
+    ...(rolled.state === 'Ready' && !answer
+      ? { effect: () => askAndKeep(on.asking, { key, of, url: asked }) }
+      : {}),
   }
+}
+
+/** The address of a Service, which needs no DNS; its name when it has none. */
+function addressOf(name: string, world: World): string {
+  const { clusterIP } = (world.get({ ...SERVICE, name })?.spec ?? {}) as { clusterIP?: string }
+  if (!clusterIP || clusterIP === 'None') return `${name}.${world.namespace}.svc.cluster.local`
+  return clusterIP.includes(':') ? `[${clusterIP}]` : clusterIP
 }
 
 /** Never rejects: the next plan says what the problem was. */
