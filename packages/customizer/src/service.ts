@@ -17,6 +17,7 @@ import { type CustomizerConfig, readConfig } from './config.ts'
 import { registerConfigs } from './entities/configs.ts'
 import { seedCatalogue } from './entities/seeds.ts'
 import { registerTargets } from './entities/targets.ts'
+import { registerFineTuning } from './fine-tuning/routes.ts'
 import { createInternalApp } from './internal/app.ts'
 import { activeJobOf, type JobTable } from './jobs/list.ts'
 import { registerJobs } from './jobs/routes.ts'
@@ -62,7 +63,9 @@ export async function startCustomizer(
   const entities = { app, db, catalogue, activeJobOf: (target: string) => activeJobOf(jobs, target) }
   registerTargets(entities)
   registerConfigs(entities)
-  registerJobs({ app, runner, ctx: { ...sources, db, jobs, catalogue } })
+  const jobRoutes = { app, runner, ctx: { ...sources, db, jobs, catalogue } }
+  registerJobs(jobRoutes)
+  registerFineTuning(jobRoutes)
   const internal = on.launcher.isRemote ? await listenForPods({ ctx, config, jobs, dir }) : undefined
   const stop = async () => {
     await runner.stop()

@@ -63,6 +63,11 @@ export const customizationErrors = defineErrors('customizer', {
     message: 'config {name} could be any of {choices}',
     hint: 'Name one of them with its namespace and version',
   },
+  MODEL_NOT_TUNABLE: {
+    status: 400,
+    message: 'the model {name} cannot be tuned here',
+    hint: 'Models that can be are {known}; GET /v1/customization/configs lists how',
+  },
   UNSUPPORTED_TRAINING: {
     status: 400,
     message: '{field} "{value}" is not available on this platform',

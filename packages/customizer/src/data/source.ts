@@ -19,6 +19,8 @@ export interface DataSource {
   hfEndpoint: string | null
   /** Most rows to train on, or null for all. */
   limit: number | null
+  /** A file of the same repository that validates, where it lies beside no training/ folder. */
+  validationPath?: string
 }
 
 /** Files of a job, as paths in the repository. */
@@ -106,6 +108,9 @@ export async function listFiles(ctx: SourceContext, source: DataSource): Promise
     throw errors.DATASET_UNREADABLE({ name: source.label, where: source.hfEndpoint, reason }, { cause })
   }
   const files = selectFiles(entries, source.path)
+  if (source.validationPath !== undefined) {
+    files.validation = selectFiles(entries, source.validationPath).training
+  }
   if (files.training.length > 0) return files
   const folder = source.path ? `${source.path}/training/` : 'training/'
   throw errors.DATASET_EMPTY({ name: source.label, folder, field: 'dataset' })

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { newId, nowMicros, UpstreamError } from '@open-nemo/contract'
 import { customizationErrors as errors } from '@open-nemo/contract/customization/errors.ts'
+import type { FineTuningOrigin } from '@open-nemo/contract/customization/fine-tuning.ts'
 import {
   type Hyperparameters,
   type HyperparametersInput,
@@ -36,7 +37,11 @@ const KEPT = ['description', 'project', 'custom_fields', 'ownership', 'dataset_p
  * Checks all that can be checked at once and stores the job. What this platform cannot do is refused here, naming
  * what works; hardware settings without meaning here become warnings.
  */
-export async function createJob(ctx: CreateContext, body: JobCreate): Promise<CustomizationJob> {
+export async function createJob(
+  ctx: CreateContext,
+  body: JobCreate,
+  more: { fineTuning?: FineTuningOrigin; validationPath?: string } = {},
+): Promise<CustomizationJob> {
   refuseUnstorable(body)
   const id = newId('cust')
   refuseUnsupported(body.hyperparameters)
@@ -45,7 +50,10 @@ export async function createJob(ctx: CreateContext, body: JobCreate): Promise<Cu
   const hyperparameters = withDefaults(body.hyperparameters)
   const option = pickOption(config, hyperparameters)
   const output = body.output_model ? parseOutputModel(body.output_model, id) : null
-  const source = await resolveDataset(ctx, body.dataset)
+  const source = {
+    ...(await resolveDataset(ctx, body.dataset)),
+    ...(more.validationPath !== undefined && { validationPath: more.validationPath }),
+  }
   const files = await listFiles(ctx, source)
   if (output) await refuseTaken(ctx, output)
 
@@ -70,6 +78,7 @@ export async function createJob(ctx: CreateContext, body: JobCreate): Promise<Cu
     source,
     hyperparameters,
     has_warmup: body.hyperparameters.warmup_steps != null,
+    ...(more.fineTuning && { fine_tuning: more.fineTuning }),
     output_model: output?.full ?? null,
     warnings: warningsOf({ ctx, target, option, body, hasValidation, hasTemplate: chatTemplate !== null }),
   }

@@ -146,7 +146,7 @@ export function registerJobs({ app, ctx, runner }: JobRoutes): void {
 }
 
 /** Ends a job that nobody works on at once, and asks the worker of another. Throws JOB_NOT_ACTIVE for one that has ended. */
-async function cancelJob(jobs: JobTable, id: string): Promise<CustomizationJob> {
+export async function cancelJob(jobs: JobTable, id: string): Promise<CustomizationJob> {
   const now = nowMicros()
   const job = await jobs.update(id, (job) => {
     if (job.status === 'cancelling') return undefined

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { FineTuningOrigin } from '@open-nemo/contract/customization/fine-tuning.ts'
 import type { Hyperparameters } from '@open-nemo/contract/customization/hyperparameters.ts'
 import type {
   JobWarning,
@@ -37,6 +38,8 @@ export interface JobPayload {
   /** `ns/name@version`, or null for a job that only writes its files. */
   output_model: string | null
   warnings: JobWarning[]
+  /** Only in jobs that OpenAI's API made. */
+  fine_tuning?: FineTuningOrigin
 }
 
 /** What has come of a job so far. */

@@ -109,6 +109,24 @@ function fakeHub({ repos }: FakePlatform): Hono {
     if (repo) repo.tags[tag] = c.req.param('rev')
     return c.json({})
   })
+  // Files of the OpenAI API are those of one repository.
+  app.get('/v1/files/:id', (c) => {
+    const id = c.req.param('id')
+    const path = Object.keys(repos.get('dataset/openai/files')?.files ?? {}).find((one) =>
+      one.startsWith(`${id}/`),
+    )
+    if (!path) return c.json({ detail: 'not found' }, 404)
+    const filename = path.slice(id.length + 1)
+    return c.json({
+      id,
+      object: 'file',
+      bytes: 1,
+      created_at: 1,
+      filename,
+      purpose: 'fine-tune',
+      status: 'processed',
+    })
+  })
   app.get('/v1/hf/datasets/:ns/:name/resolve/:rev/:path{.+}', (c) => {
     const { ns, name, path } = c.req.param()
     const text = repos.get(`dataset/${ns}/${name}`)?.files[path]

@@ -55,6 +55,8 @@ export function testCatalogue(): Catalogue {
     resolve: (name) => (name === model.id || model.names.includes(name) ? model : undefined),
     isAlias: (name) => name.startsWith('meta/'),
     ensureGguf: async () => ({ path: '/dev/null', sha256: '0' }),
+    ensureFloatGguf: async () => undefined,
+    ensureFiles: async () => '/models',
     ensureCheckpoint: async () => ({ dir: '/models/checkpoint', sha256: 'abc' }),
     template: () => '{{ messages }}',
   }
