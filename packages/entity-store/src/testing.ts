@@ -47,6 +47,8 @@ export function catalogueOf(change: Partial<CatalogueModel>): Catalogue {
     resolve: () => undefined,
     isAlias: (name) => name === 'meta/alias',
     ensureGguf: absent,
+    ensureFiles: () => Promise.reject(new Error('not in these tests')),
+    ensureFloatGguf: async () => undefined,
     ensureCheckpoint: absent,
     template: () => '',
   }
