@@ -12,7 +12,7 @@ import { type ModelEndpoint, resolveModel } from '../models/resolve.ts'
 import { compilePrompt, type TaskPrompt } from '../prompts/tasks.ts'
 import type { PromptFilters } from '../prompts/template.ts'
 import { parseFlow, railKind, unknownRail } from '../rails/index.ts'
-import { botMessages } from './bot-messages.ts'
+import { botMessages, ownMessages, userMessages } from './bot-messages.ts'
 import type { Locate } from './files.ts'
 import { createKnowledge } from './knowledge.ts'
 import { compileRail, compileRails, type RailSources } from './rails.ts'
@@ -57,7 +57,7 @@ export function compileConfig(input: ConfigInput, options: CompileOptions): Comp
   const dialog = compileColang(input, data, options, problems)
   const sources = { data, models, prompts, dialog, services: options.services, place }
   const rails = compileRails(sources)
-  checkActions(dialog, data, problems)
+  checkActions(sources, problems)
   if (problems.length) throw new ConfigProblems(problems)
   return {
     data,
@@ -172,7 +172,11 @@ function compileColang(
   const hasMessages = Object.keys(data.user_messages ?? {}).length > 0
   if (sources.every((s) => s.text.trim() === '') && !hasMessages) return undefined
   try {
-    return options.compileDialog(sources, data)
+    const isOne = !data.colang_version?.startsWith('2')
+    return options.compileDialog(
+      isOne ? [...sources, userMessages(data), ownMessages(data, sources)] : sources,
+      data,
+    )
   } catch (err) {
     if (!(err instanceof ConfigProblems)) throw err
     problems.push(...err.problems)
@@ -181,9 +185,16 @@ function compileColang(
 }
 
 /** Flows that nobody defines are refused, and actions that only the user's server could run when there is none. */
-function checkActions(dialog: DialogEngine | undefined, data: ConfigData, problems: Problem[]): void {
+function checkActions(sources: RailSources, problems: Problem[]): void {
+  const { dialog, data } = sources
   for (const { name, file, line } of dialog?.calls ?? []) {
-    if (!railKind(parseFlow(name).name)) problems.push({ file, line, message: unknownRail(name) })
+    const kind = railKind(parseFlow(name).name)
+    try {
+      if (!kind?.stages[0]) throw new Error(unknownRail(name))
+      compileRail({ ...sources, dialog: undefined }, kind.stages[0], name)
+    } catch (err) {
+      problems.push({ file, line, message: words(err) })
+    }
   }
   if (!dialog || data.actions_server_url) return
   for (const { name, file, line } of dialog.actions) {

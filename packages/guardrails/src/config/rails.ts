@@ -22,7 +22,7 @@ const STAGES: readonly Stage[] = ['input', 'output', 'retrieval', 'tool_input', 
 export function compileRails(on: RailSources): Record<Stage, Rail[]> {
   const rails = Object.fromEntries(
     STAGES.map((stage) => {
-      const flows = on.data.rails?.[stage]?.flows ?? []
+      const flows = [...new Set([...(on.data.rails?.[stage]?.flows ?? []), ...namedByColang(on, stage)])]
       const made = flows.flatMap((flow) => {
         try {
           return [compileRail(on, stage, flow)]
@@ -42,6 +42,13 @@ export function compileRails(on: RailSources): Record<Stage, Rail[]> {
       on.place(name, 'rail_options', `rail_options names "${name}", which is no rail of this configuration`)
   }
   return rails
+}
+
+/** Colang 2.x has rails by the names of their flows alone. */
+function namedByColang({ data, dialog }: RailSources, stage: Stage): string[] {
+  if (!data.colang_version?.startsWith('2') || (stage !== 'input' && stage !== 'output')) return []
+  const flow = `${stage} rails`
+  return dialog?.flows.has(flow) ? [flow] : []
 }
 
 const isNamed = (flow: string, name: string) => flow === name || parseFlow(flow).name === name
