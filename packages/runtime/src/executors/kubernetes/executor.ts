@@ -131,7 +131,7 @@ export function createKubernetesExecutor(options: KubernetesExecutorOptions): Ex
   async function waiting(id: string, tell: (reason: string) => void, signal: AbortSignal): Promise<void> {
     for (let told = ''; !signal.aborted; ) {
       const job = await look(id)
-      const message = job && job !== 'unknown' && job.status?.state === 'Pending' ? job.status.message : ''
+      const message = job && job !== 'unknown' ? reasonOf(job) : ''
       if (message && message !== told && !signal.aborted) tell(message)
       told = message || told
       await sleep(pollMs, undefined, { signal }).catch(() => undefined)
@@ -183,6 +183,12 @@ export function createKubernetesExecutor(options: KubernetesExecutorOptions): Ex
     },
     log: ({ workdir }, maxBytes) => readTail(join(workdir, LOG_FILE), maxBytes),
   }
+}
+
+/** What a job that has not told anything yet is at. */
+function reasonOf({ status }: TrainingJob): string {
+  if (status?.state === 'Running') return 'the pod runs and loads the model'
+  return status?.state === 'Pending' ? (status.message ?? '') : ''
 }
 
 function isEnded(job: TrainingJob): boolean {
