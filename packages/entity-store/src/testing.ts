@@ -49,6 +49,8 @@ export function catalogueOf(change: Partial<CatalogueModel>): Catalogue {
     ensureGguf: absent,
     ensureFiles: () => Promise.reject(new Error('not in these tests')),
     ensureFloatGguf: async () => undefined,
+    ensureFiles: absent,
+    ensureFloatGguf: absent,
     ensureCheckpoint: absent,
     template: () => '',
   }
