@@ -15,6 +15,8 @@ const SHOWN: [file: string, row: string, text: string][] = [
   ['data-store', 'data_store.commit_10000_files_s', 'commit of 10,000 small files'],
   ['engine', 'engine.tok_s.c1', 'reference model, one stream'],
   ['engine', 'engine.tok_s.c8', 'reference model, eight streams together'],
+  ['proxy', 'proxy.added_p50_ms.c32', 'passing a chat on to an upstream, added p50 with 32 clients'],
+  ['proxy', 'proxy.added_p99_ms.c32', 'the same, added p99'],
   ['trainer', 'trainer.rows_per_s', 'LoRA training'],
   ['flywheel', 'flywheel.total_s', '`nemoctl demo flywheel`, environment already made'],
 ]

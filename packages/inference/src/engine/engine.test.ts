@@ -110,6 +110,26 @@ test('the real engine', { skip }, async (t) => {
       assert.equal(events.filter((e) => e.type === 'text' && e.logprobs).length, 1)
     }
   })
+  await t.test('log-probabilities of an answer are the model’s at every temperature', async () => {
+    const firstOf = async (temperature: number) => {
+      const signal = new AbortController().signal
+      const ask = { ...request, maxTokens: 1, temperature, topLogprobs: 5 }
+      for await (const e of engine.generate(ask, signal))
+        if (e.type === 'text' && e.logprobs) return e.logprobs[0]
+      return undefined
+    }
+    const [plain, warm, cold] = [await firstOf(1), await firstOf(1.7), await firstOf(0.4)]
+    assert.equal(plain?.top.length, 5)
+    for (const other of [warm, cold]) {
+      for (const [i, { token, logprob }] of (plain?.top ?? []).entries()) {
+        assert.equal(other?.top[i]?.token, token)
+        assert.ok(
+          Math.abs((other?.top[i]?.logprob ?? 0) - logprob) < 1e-3,
+          `${other?.top[i]?.logprob}, not ${logprob}`,
+        )
+      }
+    }
+  })
   await t.test('bad input is an error with its code', async () => {
     const cases: [Partial<GenerateRequest>, string][] = [
       [{ prompt: { text: 'word '.repeat(400) } }, 'context_overflow'],

@@ -173,7 +173,10 @@ async function* evaluated(
   }
   const steps = on.slot.sequence.evaluateWithMetadata(tokens, { probabilities: true }, options)
   for await (const { token, probabilities } of steps) {
-    yield { token, logprob: generatedLogprob(on.model, token, probabilities, request.topLogprobs) }
+    yield {
+      token,
+      logprob: generatedLogprob(on.model, token, probabilities, request.temperature, request.topLogprobs),
+    }
   }
 }
 

@@ -66,15 +66,22 @@ export function logSoftmax(
   return { logprob: (logits.get(of) ?? Number.NEGATIVE_INFINITY) - norm, best }
 }
 
-/** The log-probability of a generated token, from the probabilities that it was chosen by. */
+/**
+ * The log-probability of a generated token by the model, among the tokens that top-k, top-p and min-p left: what the
+ * temperature did to the probabilities that it was drawn by is undone.
+ */
 export function generatedLogprob(
   model: LlamaModel,
   token: Token,
   probabilities: Map<Token, number>,
+  temperature: number,
   top: number,
 ): TokenLogprob {
+  const power = temperature > 0 ? temperature : 1
+  let sum = 0
+  for (const p of probabilities.values()) sum += p ** power
+  const log = (p: number | undefined) => (p ? power * Math.log(p) - Math.log(sum) : -9999)
   const text = (t: Token) => model.detokenize([t], true)
-  const log = (p: number | undefined) => (p ? Math.log(p) : -9999)
   const best: TokenLogprob['top'] = []
   for (const [other, p] of probabilities) {
     if (best.length >= top) break
