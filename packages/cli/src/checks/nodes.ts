@@ -50,9 +50,11 @@ export const nodes: Check = async (kube, wanted) => {
     findings.push({
       level: 'error',
       message:
-        selected.length === 0
-          ? `no node has the labels ${JSON.stringify(wanted.nodeSelector)} of global.scheduling.nodeSelector`
-          : `every node is tainted: ${why.join(', ')}; tolerate one with global.scheduling.tolerations`,
+        all.length === 0
+          ? 'the cluster has no node'
+          : selected.length === 0
+            ? `no node has the labels ${JSON.stringify(wanted.nodeSelector)} of global.scheduling.nodeSelector`
+            : `every node is tainted: ${why.join(', ')}; tolerate one with global.scheduling.tolerations`,
     })
   } else findings.push({ level: 'ok', message: `${open.length} of ${all.length} nodes take the pods` })
   if (wanted.gpus === 0) return findings

@@ -149,6 +149,9 @@ async function strip(
   }
 }
 
+/** A service's pods carry the name of their resource as instance, those that bring a model as name. */
+const NAME_LABELS = ['app.kubernetes.io/instance', 'app.kubernetes.io/name']
+
 /** Pods that the operators made for the resources. */
 async function waitForPods(
   kube: Kube,
@@ -157,12 +160,10 @@ async function waitForPods(
   pollMs: number,
 ): Promise<string[]> {
   for (;;) {
-    const left: string[] = []
-    for (const name of names) {
-      for (const pod of await kube.list(PODS, { 'app.kubernetes.io/instance': name })) {
-        if (!isFinished(pod)) left.push(`pods/${pod.metadata.name}`)
-      }
-    }
+    const left = (await kube.list(PODS))
+      .filter((pod) => NAME_LABELS.some((label) => names.has(pod.metadata.labels?.[label] ?? '')))
+      .filter((pod) => !isFinished(pod))
+      .map((pod) => `pods/${pod.metadata.name}`)
     if (left.length === 0 || timeLeft() <= 0) return left
     await sleep(pollMs)
   }

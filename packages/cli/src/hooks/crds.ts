@@ -11,6 +11,9 @@ const [OURS_KEY, OURS_VALUE] = Object.entries(PART_OF)[0] ?? ['', '']
 /** Whether a CustomResourceDefinition is one that this project made, and may therefore be changed by it. */
 export const isOurs = (crd: KubeObject) => crd.metadata.labels?.[OURS_KEY] === OURS_VALUE
 
+/** Helm's own: under any other, Helm 4's next install would meet a conflict over fields that this hook set. */
+const MANAGER = 'helm'
+
 /**
  * Brings the CustomResourceDefinitions to this version, since Helm never upgrades what is in `crds/`. One that
  * somebody else installed, such as NVIDIA's operator, is left as it is. Returns a line for each.
@@ -25,7 +28,7 @@ export async function applyCrds(kube: Kube): Promise<string[]> {
       report.push(`${name}: installed by somebody else, left as it is`)
       continue
     }
-    await kube.apply(CRDS, wanted, 'open-nemo-crds')
+    await kube.apply(CRDS, wanted, MANAGER)
     report.push(`${name}: ${current ? 'up to date' : 'made'}`)
   }
   return report
