@@ -14,7 +14,7 @@ export interface LogLine {
 export interface Recorder {
   /** Indexes of the samples of a task that are recorded already, and how many of them failed and were retried. */
   known(task: string): Promise<{ indexes: Set<number>; failed: number; retries: number }>
-  /** Resolves once the sample is stored. */
+  /** Stores the sample; resolves before it is stored while not too many wait. Rejects once a write has failed. */
   add(task: string, record: SampleRecord): Promise<void>
   /** All samples of a task in the order of their index. */
   records(task: string): AsyncIterable<SampleRecord>
@@ -25,6 +25,8 @@ export interface Recorder {
 }
 
 const PAGE = 500
+/** So many samples may wait for the database; a crash costs their evaluation. */
+const BACKLOG = 1000
 
 /**
  * Records a job's run in the database. Samples that complete while a write is on its way go into the next one
@@ -62,7 +64,8 @@ export function createDatabaseRecorder(db: Database, job: string, redact: Redact
       )
     },
     async flush() {
-      await Promise.all([samples.idle(), logs.idle()])
+      await samples.idle()
+      await logs.idle().catch(() => undefined)
     },
   }
 }
@@ -90,29 +93,41 @@ export function createMemoryRecorder(redact: Redactor): Recorder & { lines: LogL
   }
 }
 
-/** One write at a time; what comes meanwhile goes into the next, at most `PAGE` at once. */
+/**
+ * One write at a time, begun with the first value; what comes meanwhile goes into the next, at most `PAGE` at once.
+ * Only when many wait does a caller wait as well.
+ */
 function createBatcher<T>(write: (batch: T[]) => Promise<void>) {
   let waiting: T[] = []
-  let next: Promise<void> | undefined
-  let last: Promise<void> = Promise.resolve()
-  const add = (value: T): Promise<void> => {
-    waiting.push(value)
-    if (next) return next
-    const mine = last.then(async () => {
-      const batch = waiting
-      waiting = []
-      next = undefined
-      for (let i = 0; i < batch.length; i += PAGE) await write(batch.slice(i, i + PAGE))
-    })
-    next = mine
-    last = mine.catch(() => undefined)
-    return mine
+  let writing: Promise<void> | undefined
+  let failure: { err: unknown } | undefined
+  const writeAll = async () => {
+    while (waiting.length > 0 && !failure) {
+      const batch = waiting.slice(0, PAGE)
+      waiting = waiting.slice(PAGE)
+      try {
+        await write(batch)
+      } catch (err) {
+        failure = { err }
+      }
+    }
+    writing = undefined
   }
-  const idle = async (): Promise<void> => {
-    await last
-    if (next) await idle()
+  const check = () => {
+    if (failure) throw failure.err
   }
-  return { add, idle }
+  return {
+    async add(value: T): Promise<void> {
+      check()
+      waiting.push(value)
+      writing ??= writeAll()
+      if (waiting.length >= BACKLOG) await writing
+    },
+    async idle(): Promise<void> {
+      await writing
+      check()
+    },
+  }
 }
 
 async function insertSamples(
