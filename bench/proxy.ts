@@ -12,7 +12,7 @@ const CONNECTIONS = 32
 const SECONDS = 8
 /** What the mock upstream takes for an answer at least; up to 15 ms more, so that the clients do not march in step. */
 const DELAY_MS = 20
-const LITELLM = 'litellm[proxy]==1.80.0'
+const LITELLM = 'litellm[proxy]==1.110.2'
 
 /**
  * What passing a chat through to an upstream adds, at 32 connections: the mock upstream alone, behind the NIM, and
@@ -137,7 +137,7 @@ async function throughput(url: string): Promise<number> {
 }
 
 async function beside(dir: string, upstream: string, alone: Result, rows: Row[]): Promise<void> {
-  const python = await pythonWith('litellm-1.80.0', [LITELLM])
+  const python = await pythonWith('litellm-1.110.2', [LITELLM])
   const port = await freePort()
   const config = join(dir, 'litellm.yaml')
   const params = { model: 'openai/mock', api_base: `${upstream}/v1`, api_key: 'bench-key' }
