@@ -47,8 +47,6 @@ export function catalogueOf(change: Partial<CatalogueModel>): Catalogue {
     resolve: () => undefined,
     isAlias: (name) => name === 'meta/alias',
     ensureGguf: absent,
-    ensureFiles: () => Promise.reject(new Error('not in these tests')),
-    ensureFloatGguf: async () => undefined,
     ensureFiles: absent,
     ensureFloatGguf: absent,
     ensureCheckpoint: absent,
