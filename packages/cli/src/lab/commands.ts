@@ -17,6 +17,8 @@ const PACKAGES: Record<string, string> = {
   socat: 'socat',
   ethtool: 'ethtool',
   mount: 'mount',
+  gcc: 'gcc',
+  nm: 'binutils',
 }
 /** Where Debian's containernetworking-plugins puts them. */
 export const CNI_BIN = '/usr/lib/cni'

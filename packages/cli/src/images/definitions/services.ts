@@ -64,6 +64,7 @@ function nodeLayer(): LayerSpec {
 
 interface LockEntry {
   dev?: boolean
+  devOptional?: boolean
   link?: boolean
   os?: string[]
   cpu?: string[]
@@ -71,7 +72,7 @@ interface LockEntry {
 
 /** Files of npm packages that nothing reads at run time. */
 const UNUSED =
-  /(^|\/)(CHANGELOG|HISTORY|README)[^/]*$|\.(d\.[cm]?ts|map|md|markdown|flow)$|(^|\/)(__tests__|\.github|docs|examples?)(\/|$)/
+  /(^|\/)(CHANGELOG|HISTORY|README)[^/]*$|\.(test\.[cm]?[jt]s|d\.[cm]?ts|map|md|markdown|flow)$|(^|\/)(__tests__|tests?|\.github|docs|examples?)(\/|$)/
 /** Sources from which the engine could be built anew; its binaries are there. */
 const ENGINE_SOURCES = /^llama\/(?!.*\.json$)[^/]+/
 
@@ -80,7 +81,7 @@ function modulesLayer(): LayerSpec {
   const lock = readFileSync(join(ROOT, 'package-lock.json'), 'utf8')
   return {
     name: 'modules',
-    key: JSON.stringify([2, createHash('sha256').update(lock).digest('hex'), process.arch, String(UNUSED)]),
+    key: JSON.stringify([3, createHash('sha256').update(lock).digest('hex'), process.arch, String(UNUSED)]),
     needBytes: 4e8,
     build: async (files) => {
       const { packages } = JSON.parse(lock) as { packages: Record<string, LockEntry> }
@@ -92,7 +93,7 @@ function modulesLayer(): LayerSpec {
 }
 
 function wanted(path: string, entry: LockEntry): boolean {
-  if (entry.dev || entry.link || !existsSync(join(ROOT, path))) return false
+  if (entry.dev || entry.devOptional || entry.link || !existsSync(join(ROOT, path))) return false
   if (/node_modules\/node-linux-/.test(path)) return false
   if (/@node-llama-cpp\//.test(path)) return path.endsWith(`/linux-${process.arch}`)
   return (entry.os?.includes('linux') ?? true) && (entry.cpu?.includes(process.arch) ?? true)
