@@ -66,14 +66,15 @@ export class Applier {
     return true
   }
 
-  /** Deletes an object of the owner's; one that is not there, or not the owner's, is left alone. */
+  /** Deletes an object of the owner's, or the owner itself; one that is not there, or another's, is left alone. */
   async remove(
     object: KubeObject | undefined,
     owner: KubeObject,
     resource: Resource,
     store: Store,
   ): Promise<boolean> {
-    if (!object || !isOwnedBy(object, owner) || object.metadata.deletionTimestamp) return false
+    const isOwn = object && (isOwnedBy(object, owner) || object.metadata.uid === owner.metadata.uid)
+    if (!isOwn || object.metadata.deletionTimestamp) return false
     const { name, namespace, uid } = object.metadata
     await this.#delete(resource, object, uid)
     this.#made.delete(`${object.apiVersion}/${object.kind}/${namespace ?? ''}/${name}`)
