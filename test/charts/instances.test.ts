@@ -8,6 +8,7 @@ import { operatorDefaults } from '@open-nemo/contract/kubernetes/operator-defaul
 import { parse } from 'yaml'
 import { wantedSchema } from '../../packages/cli/src/checks/types.ts'
 import { HOOK_NAMES } from '../../packages/cli/src/commands/hook.ts'
+import { leaves, readValues } from '../../tools/charts/values.ts'
 import { instancesChart, type KubeObject, noHelm, type RenderOptions, refusal, render } from './helm.ts'
 import { containersOf, podsOf } from './pods.ts'
 
@@ -278,4 +279,32 @@ test('a value that changes rolls a pod only where it must', { skip }, () => {
   assert.notEqual(templates({ operators: { logLevel: 'debug' } })[nemo], before[nemo])
   // The operators read it from the mounted ConfigMap.
   assert.equal(templates({ volcanoQueue: 'other' })[nemo], before[nemo])
+})
+
+test('every value says what it is, and README.md has the anchors that the guide links to', () => {
+  const values = readValues(readFileSync(join(instancesChart, 'values.yaml'), 'utf8'))
+  const silent = leaves(values).filter((value) => !value.description)
+  assert.deepEqual(
+    silent.map((value) => value.path),
+    [],
+  )
+  const readme = readFileSync(join(instancesChart, 'README.md'), 'utf8')
+  for (const anchor of ['Prerequisites', 'Configuration', 'Troubleshooting']) {
+    assert.match(readme, new RegExp(`^## ${anchor}$`, 'm'))
+  }
+})
+
+test('the operators look into further namespaces only on request, with rights there', { skip }, () => {
+  const roles = (namespaces: string[]) => {
+    const objects = instances({ values: { operators: { namespaces } } })
+    const bound = objects.filter(
+      (o) => /Role$/.test(o.kind) && o.metadata.name.endsWith('nemo-samples-nim-operator') && !isHook(o),
+    )
+    const [container] = find(objects, 'Deployment', 'nemo-samples-nim-operator').spec.template.spec.containers
+    const { value } = container.env.find((e: { name: string }) => e.name === 'NEMO_OPERATOR_NAMESPACES') ?? {}
+    return { value, roles: bound.map((o) => `${o.kind} ${o.metadata.namespace ?? ''}`.trim()).sort() }
+  }
+  assert.deepEqual(roles([]), { value: undefined, roles: ['Role nemo'] })
+  assert.deepEqual(roles(['other']), { value: 'nemo,other', roles: ['Role nemo', 'Role other'] })
+  assert.deepEqual(roles(['*']), { value: 'nemo,*', roles: ['ClusterRole', 'Role nemo'] })
 })

@@ -38,13 +38,15 @@ cleanup and looked through for images of NVIDIA by the check.
 {{- $expose := dict "service" (dict "type" "ClusterIP" "port" 8000) -}}
 {{- $items := list -}}
 {{- $storage := $v.global.storageClass -}}
+{{- /* Where our services find models that are served; others know no such variable. */ -}}
+{{- $nim := list (dict "name" "NEMO_INFERENCE_URL" "value" (printf "http://%s.%s:8000" $v.nimPipeline.serviceName $domain)) -}}
 
 {{- with $v.nemoEntitystore -}}
 {{- if .enabled -}}
 {{- $spec := dict
   "image" (include "nemo-instances.crImage" (dict "root" $root "image" .image "fallback" $ours) | fromJson)
   "databaseConfig" (include "nemo-instances.database" (dict "root" $root "host" .databaseHost "part" "entity-store" "database" "nesdb" "user" "nesuser") | fromJson)
-  "datastore" (dict "endpoint" $url.nemoDatastore) "expose" $expose "replicas" 1 "resources" .resources -}}
+  "datastore" (dict "endpoint" $url.nemoDatastore) "expose" $expose "env" $nim "replicas" 1 "resources" .resources -}}
 {{- $items = append $items (dict "kind" "NemoEntitystore" "name" .name "spec" (mergeOverwrite $spec (deepCopy .spec))) -}}
 {{- end -}}
 {{- end -}}
@@ -75,7 +77,7 @@ cleanup and looked through for images of NVIDIA by the check.
   "modelConfig" (dict "name" (printf "%s-model-config" .name))
   "trainingConfig" $training
   "otel" (dict "enabled" .otel "exporterOtlpEndpoint" (printf "http://%s-customizer-opentelemetry.%s:4317" $infra $domain))
-  "expose" (deepCopy $expose) "replicas" 1 "resources" .resources -}}
+  "expose" (deepCopy $expose) "env" $nim "replicas" 1 "resources" .resources -}}
 {{- /* Where the Customizer looks whether a tuned model is served. */ -}}
 {{- if $v.nimPipeline.enabled -}}{{- $_ := set $spec "env" (list (dict "name" "NEMO_INFERENCE_URL" "value" (printf "http://%s.%s:8000" $v.nimPipeline.serviceName $domain))) -}}{{- end -}}
 {{- $items = append $items (dict "kind" "NemoCustomizer" "name" .name "spec" (mergeOverwrite $spec (deepCopy .spec))) -}}
@@ -92,7 +94,7 @@ cleanup and looked through for images of NVIDIA by the check.
   "datastore" (dict "endpoint" (printf "%s/v1/hf" $url.nemoDatastore)) "entitystore" (dict "endpoint" $url.nemoEntitystore)
   "evaluationImages" dict
   "otel" (dict "enabled" .otel "exporterOtlpEndpoint" (printf "http://%s-evaluator-opentelemetry.%s:4317" $infra $domain))
-  "expose" (deepCopy $expose) "replicas" 1 "resources" .resources -}}
+  "expose" (deepCopy $expose) "env" $nim "replicas" 1 "resources" .resources -}}
 {{- $items = append $items (dict "kind" "NemoEvaluator" "name" .name "spec" (mergeOverwrite $spec (deepCopy .spec))) -}}
 {{- end -}}
 {{- end -}}
