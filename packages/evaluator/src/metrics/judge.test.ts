@@ -4,7 +4,7 @@ import { after, test } from 'node:test'
 import { createTemplateEngine } from '../templates/engine.ts'
 import { parseScore, scoreSpecs } from './judge-scores.ts'
 
-const templates = createTemplateEngine({ timeoutMs: 500 })
+const templates = createTemplateEngine({ timeoutMs: 1500 })
 after(() => templates.close())
 
 async function score(spec: unknown, answer: string) {

@@ -8,7 +8,7 @@ import { type TemplateEngine, TemplateError } from './types.ts'
 
 const CHILD = fileURLToPath(new URL('./child.ts', import.meta.url))
 const MEMORY_MB = 128
-const START_MS = 10_000
+const START_MS = 60_000
 const MAX_TEMPLATE = 1024 * 1024
 
 type Order =
@@ -21,7 +21,7 @@ type Order =
  * starts with the first such template.
  */
 export function createTemplateEngine(options: { timeoutMs?: number } = {}): TemplateEngine {
-  const { timeoutMs = 2000 } = options
+  const { timeoutMs = 5000 } = options
   const simple = new Map<string, ReturnType<typeof compileSimple>>()
   const oneByOne = createLimiter(1)
   let child: ChildProcess | undefined

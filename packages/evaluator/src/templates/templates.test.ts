@@ -4,7 +4,7 @@ import { after, test } from 'node:test'
 import { createTemplateEngine, fromPython } from './engine.ts'
 import { compileSimple } from './simple.ts'
 
-const engine = createTemplateEngine({ timeoutMs: 700 })
+const engine = createTemplateEngine({ timeoutMs: 1500 })
 after(() => engine.close())
 
 const CONTEXT = {

@@ -21,7 +21,7 @@ export interface Harness {
   download(path: string): Promise<Buffer>
   /** Creates a v1 job and gives its id. */
   createJob(job: Record<string, unknown>): Promise<string>
-  /** The v1 job once its status is one of those; throws after 10 s. */
+  /** The v1 job once its status is one of those; throws after 60 s. */
   waitFor(id: string, ...statuses: string[]): Promise<Body>
   /** Creates a job, waits for its end, and gives the result and the job. */
   run(job: Record<string, unknown>): Promise<{ job: Body; result: Body }>
@@ -70,7 +70,7 @@ export async function startHarness(
     return body.id
   }
   const waitFor: Harness['waitFor'] = async (id, ...statuses) => {
-    for (const end = Date.now() + 10_000; ; await sleep(10)) {
+    for (const end = Date.now() + 60_000; ; await sleep(10)) {
       const { body } = await call('GET', `/v1/evaluation/jobs/${id}`)
       if (statuses.includes(body.status)) return body
       if (Date.now() > end) throw new Error(`still ${body.status}: ${JSON.stringify(body.status_details)}`)
