@@ -13,6 +13,7 @@ const BENCHES: Record<string, () => Promise<{ bench: Bench }>> = {
   guardrails: () => import('./guardrails.ts'),
   trainer: () => import('./trainer.ts'),
   flywheel: () => import('./flywheel.ts'),
+  evaluator: () => import('./evaluator.ts'),
 }
 
 const name = process.argv[2] ?? ''
