@@ -14,7 +14,12 @@ export async function servicesImage(context: BuildContext): Promise<ImageSpec> {
   return {
     reference: 'localhost/open-nemo/services:0.1.0',
     layers: [
-      debianLayer({ name: 'services-base', packages: ['libstdc++6', 'libgomp1', 'ca-certificates'] }),
+      debianLayer({
+        name: 'services-base',
+        // The data store keeps its repositories with git, of which it needs no script and no transport.
+        packages: ['libstdc++6', 'libgomp1', 'ca-certificates', 'git'],
+        skip: (path) => GIT_UNUSED.test(path),
+      }),
       nodeLayer(),
       modelLayer(context),
       modulesLayer(),
@@ -42,6 +47,10 @@ export async function servicesImage(context: BuildContext): Promise<ImageSpec> {
     limit: 280 * MB,
   }
 }
+
+/** What comes along with git: Perl for its scripts, and programs that speak to other servers. */
+const GIT_UNUSED =
+  /(^|\/)perl|^usr\/lib\/git-core\/(git-(remote-|http-(fetch|push)|imap-send|sh-|send-email|svn|daemon|cvs|archimport|p4|instaweb|filter-branch|quiltimport|request-pull|web--browse|mergetool|difftool)|mergetools)|^usr\/(share\/(gitweb|git-core\/contrib)|sbin|games)/
 
 const NODE_PACKAGE = `node-linux-${process.arch}`
 
