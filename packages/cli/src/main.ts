@@ -58,6 +58,14 @@ program
   })
 
 program
+  .command('evaluate-job')
+  .description('run one evaluation job and end, as a pod of its own does; exit code 0 when it completed')
+  .argument('<id>', 'id of a job in the database of the evaluator')
+  .action(async (id: string) => {
+    process.exitCode = await (await import('./commands/evaluate-job.ts')).evaluateJobCommand(id, process.env)
+  })
+
+program
   .command('hook')
   .description('what the Jobs of the Helm charts run, inside the cluster')
   .addArgument(new Argument('<name>').choices(HOOK_NAMES))

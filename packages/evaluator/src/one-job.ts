@@ -6,7 +6,7 @@ import { createJobServices } from './service.ts'
 
 /**
  * Runs one job that is in the database and waits for its end, as a pod of its own does: `nemoctl evaluate-job <id>`.
- * Gives the status it ended with; undefined when it is not there, has ended already or is held by somebody else.
+ * Gives the status it ended with, also when that was before; undefined when it is not there or held by another worker.
  */
 export async function evaluateJob(
   ctx: ServiceContext,

@@ -8,6 +8,7 @@ import {
   createPlatformFetch,
   forwardTo,
   parseConfig,
+  type ServiceContext,
   serve,
   takeLock,
 } from '@open-nemo/runtime'
@@ -44,10 +45,36 @@ export async function serveOne(
   name: ServiceName,
   given: Env,
 ): Promise<{ url: string; stop(): Promise<void> }> {
-  const env = contractEnv(name, given)
   const load = SERVICES[name]
   if (!load)
     throw new ConfigError(`no service ${name} in this version; there are ${Object.keys(SERVICES).join(', ')}`)
+  const opened = await openContext(name, given)
+  const { ctx, config, undo, stop } = opened
+  try {
+    const running = await (await load()).start(ctx)
+    undo.push(() => running.stop())
+    const listener = await serve({
+      fetch: (request, bindings) => running.app.fetch(request, bindings),
+      host: config.host,
+      port: opened.port ?? DEFAULT_PORTS[name],
+      setting: 'PORT',
+    })
+    // No new requests come in while those in flight and the service's own work drain.
+    undo.pop()
+    undo.push(async () => {
+      await Promise.allSettled([listener.close(), running.stop()])
+    })
+    ctx.log.info({ url: listener.url }, 'service started')
+    return { url: listener.url, stop }
+  } catch (err) {
+    await stop()
+    throw err
+  }
+}
+
+/** What a service alone in a pod is started with: lock, log, database, and the URLs of the others. */
+export async function openContext(name: ServiceName, given: Env) {
+  const env = contractEnv(name, given)
   const config = platformConfig(env)
   const own = parseConfig(schema, env) as z.infer<typeof schema> & Record<string, string>
   const urls = Object.fromEntries(
@@ -67,7 +94,7 @@ export async function serveOne(
     await mkdir(dataDir, { recursive: true })
     const db = await openDatabase(config, log)
     undo.push(() => db.close())
-    const running = await (await load()).start({
+    const ctx: ServiceContext = {
       name,
       env,
       dataDir,
@@ -79,21 +106,8 @@ export async function serveOne(
       catalogue: await loadCatalogue({ env, home: config.home, cacheDir: config.cache }),
       log,
       metrics,
-    })
-    undo.push(() => running.stop())
-    const listener = await serve({
-      fetch: (request, bindings) => running.app.fetch(request, bindings),
-      host: config.host,
-      port: own.PORT ?? DEFAULT_PORTS[name],
-      setting: 'PORT',
-    })
-    // No new requests come in while those in flight and the service's own work drain.
-    undo.pop()
-    undo.push(async () => {
-      await Promise.allSettled([listener.close(), running.stop()])
-    })
-    log.info({ url: listener.url }, 'service started')
-    return { url: listener.url, stop }
+    }
+    return { ctx, config, port: own.PORT, undo, stop }
   } catch (err) {
     await stop()
     throw err

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Database, openMemoryDatabase } from '@open-nemo/runtime'
+import { evaluateJob } from '../one-job.ts'
 import { type Body, type Harness, MODEL, startHarness } from '../testing/harness.ts'
 
 let db: Database
@@ -299,4 +300,18 @@ test('rows, files of several kinds, recorded outputs and targets by name work as
     config: configOf({ params: { limit_samples: 1 } }),
   })
   assert.equal(h.platform.asked[1]?.url, 'http://inference/v1/chat/completions')
+})
+
+test('a job runs in a process of its own as well, beside no service', async () => {
+  answerWith(() => new Promise(() => {}))
+  const id = await h.createJob({ target: TARGET, config: configOf() })
+  await h.waitFor(id, 'running')
+  await h.service.stop()
+  answerWith(({ body }) => body.messages[0].content)
+  const { signal } = new AbortController()
+  const alone = { ...h.context, dataDir: join(folder, 'pod') }
+  await mkdir(alone.dataDir)
+  assert.equal(await evaluateJob(alone, id, signal), 'completed')
+  assert.equal(h.platform.asked.length, 40)
+  assert.equal(await evaluateJob(alone, 'eval-absent', signal), undefined)
 })
