@@ -3,7 +3,7 @@
 // with the token of the hook's own ServiceAccount, so that its rights are those that count.
 import assert from 'node:assert/strict'
 import { execFile, execFileSync } from 'node:child_process'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
@@ -96,6 +96,13 @@ describe('the chart nemo-instances on an API server', { skip }, () => {
   after(async () => {
     await plane?.stop()
     await rm(dir, { recursive: true, force: true })
+  })
+
+  it('CRDs are stored as they are written, so that whoever applies them next meets no conflict', async () => {
+    const apply = ['apply', '--server-side', '-f', join(instancesChart, 'crds')]
+    await plane.kubectl([...apply, '--field-manager=somebody'])
+    assert.equal(await crds({}, await connect({ KUBECONFIG: plane.kubeconfig }, 'default')), 0)
+    await plane.kubectl([...apply, '--field-manager=somebody-else'])
   })
 
   it('is applied without Helm twice and the second time changes nothing, SCC included', async () => {
@@ -250,6 +257,11 @@ describe('the chart nemo-instances on an API server', { skip }, () => {
 
   for (const [version, binary] of skip ? [] : versions(helms())) {
     it(`Helm ${version}: install, upgrade, a second namespace, uninstall with the operators dead`, async () => {
+      // Namespaces of the tests before are still going.
+      await until('other bindings go', async () => {
+        const all = await plane.kubectl(['get', 'rolebindings', '-A', '-o', 'name'])
+        return !all.includes('nemo-customizer-scc')
+      })
       const begun = Date.now()
       const [a, b] = [`first-${begun}`, `second-${begun}`]
       for (const ns of [a, b]) {
@@ -324,5 +336,36 @@ describe('the chart nemo-instances on an API server', { skip }, () => {
       'jsonpath={.status.state}',
     ]
     assert.equal(await plane.kubectl(state), 'Ready')
+  })
+
+  it("README's commands that need no running pod work as they are written", async () => {
+    const readme = await readFile(join(instancesChart, 'README.md'), 'utf8')
+    const commands = [...readme.matchAll(/^```bash\n([\s\S]*?)^```/gm)].flatMap(([, block = '']) =>
+      block.trim().split('\n'),
+    )
+    // Those of nemoctl and of the pods' logs are run where pods run; without pods Helm would wait for its hooks.
+    const needPods = /^nemoctl|^kubectl logs|^helm uninstall/
+    assert.equal(
+      commands.filter((command) => needPods.test(command)).length,
+      4,
+      'a new command: can it be run here?',
+    )
+    const bin = join(dir, 'bin')
+    await mkdir(bin)
+    await symlink(helms()[0] ?? 'helm', join(bin, 'helm'))
+    const env = { ...process.env, ...plane.env, PATH: `${bin}:${plane.env.PATH}`, NGC_API_KEY: 'key' }
+    await plane.kubectl(['create', 'namespace', 'docs'])
+    await plane.kubectl(['create', 'namespace', 'docs-gitops'])
+    for (const command of commands) {
+      if (needPods.test(command) || command.startsWith('cd ')) continue
+      const text = command
+        .replaceAll('<namespace>', command.includes('kubectl apply') ? 'docs-gitops' : 'docs')
+        .replaceAll('<password>', 'a-password')
+        .replace(/^helm (install|upgrade) .*/, (all) => `${all} --no-hooks`)
+      await run('bash', ['-euo', 'pipefail', '-c', text], { cwd: instancesChart, env })
+    }
+    await run('helm', ['uninstall', 'nemo-instances', '-n', 'docs', '--no-hooks'], { env })
+    const left = await plane.kubectl(['get', 'deploy,nemocustomizer,nimcache', '-n', 'docs', '-o', 'name'])
+    assert.equal(left, '')
   })
 })

@@ -25,8 +25,11 @@ function structural(node: Json): Json {
   const out: Json = {}
   for (const [key, value] of Object.entries(node)) {
     if (DROPPED.has(key) || key === 'additionalProperties' || isUnbounded(key, value)) continue
-    if (key === 'properties') out.properties = mapValues(value as Record<string, Json>, structural)
-    else if (key === 'items') out.items = structural(value as Json)
+    if (key === 'properties') {
+      const properties = mapValues(value as Record<string, Json>, structural)
+      // The API server drops an empty one, and every later apply by somebody else would then meet a conflict.
+      if (Object.keys(properties).length > 0) out.properties = properties
+    } else if (key === 'items') out.items = structural(value as Json)
     else if (key === 'const') out.enum = [value]
     else if (key === 'propertyNames') continue
     else out[key] = value
