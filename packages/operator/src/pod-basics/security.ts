@@ -25,7 +25,11 @@ export function podSecurity(defaults: OperatorDefaults, maker: ImageMaker, own: 
     }
   }
   const restricted = { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } }
-  if (defaults.podSecurity === 'openshift') return restricted
+  // Only what the resource itself demands; without that the platform picks from the namespace's range.
+  if (defaults.podSecurity === 'openshift') {
+    const group = own.groupID === undefined ? {} : { runAsGroup: own.groupID, fsGroup: own.groupID }
+    return { ...restricted, ...(own.userID === undefined ? {} : { runAsUser: own.userID }), ...group }
+  }
   const fsGroup = own.groupID ?? defaults.fsGroup
   return {
     ...restricted,

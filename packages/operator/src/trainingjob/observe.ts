@@ -64,12 +64,39 @@ export function observe(run: KubeObject, world: World): Observation {
     return { ...facts, state: 'Failed', reason: 'OOMKilled', message }
   }
   const end = endOf(run)
+  // The exit code is only that of the signal, by which nobody should take it for a pod that was killed.
+  const { exitCode: _signal, ...timed } = facts
+  if (end?.reason === 'DeadlineExceeded' || (!end && isOverdue(run, world))) {
+    return { ...timed, state: 'Failed', reason: 'DeadlineExceeded', message: overdueMessage(run) }
+  }
   if (end?.state === 'Completed') {
     const { exitCode: _none, ...rest } = facts
     return { ...rest, ...end }
   }
   if (end) return { ...facts, ...end, message: [end.message, endMessage(ended)].filter(Boolean).join('; ') }
   return { ...facts, ...progressOf(run, pod, world) }
+}
+
+interface RunSpec {
+  activeDeadlineSeconds?: number
+  tasks?: { template: { spec: { activeDeadlineSeconds?: number } } }[]
+}
+
+function deadlineOf(run: KubeObject): number | undefined {
+  const { activeDeadlineSeconds, tasks } = run.spec as RunSpec
+  return activeDeadlineSeconds ?? tasks?.[0]?.template.spec.activeDeadlineSeconds
+}
+
+/** Volcano limits pods, not jobs: it would start another pod with as much time again. */
+function isOverdue(run: KubeObject, world: World): boolean {
+  const deadline = deadlineOf(run)
+  if (run.apiVersion !== VOLCANO_JOB.apiVersion || deadline === undefined) return false
+  const began = Date.parse(run.metadata.creationTimestamp ?? '')
+  return world.now.getTime() - began > deadline * 1000
+}
+
+function overdueMessage(run: KubeObject): string {
+  return `training took longer than ${deadlineOf(run)} s: raise trainingConfig.timeout, or train fewer epochs`
 }
 
 function endMessage(ended: { exitCode: number; reason?: string } | undefined): string {
