@@ -17,8 +17,18 @@ test('patterns of Python', () => {
   assert.ok(matches('(?P<a>x)y(?P=a)', 'xyx'))
   assert.ok(matches('\\Afoo\\Z', 'foo') && !matches('\\Afoo', 'a\nfoo'))
   assert.ok(matches('\\\\A', '\\A'))
+  assert.ok(matches('\\b\u00fcber\\b', 'sehr \u00fcber') && !matches('\\bber', '\u00fcber'))
+  assert.ok(matches('^\\w+$', 'na\u00efve\n') && matches('a.b', 'a\rb') && !matches('a.b', 'a\nb'))
+  assert.ok(
+    matches('[]x]{2}', ']x') && matches('a{,2}b{x}', 'aab{x}') && matches("it\\'s \\@ \\-", "it's @ -"),
+  )
+  assert.ok(matches('[\\w-]+@[a-z\\d.]+', 'a-b@c.d') && matches('\\u00e9\\x41', '\u00e9A'))
+  assert.ok(matches('(?i:foo)bar', 'FOObar') && matches('(a)\\1', 'aa') && matches('\\d', '\u0663'))
+  assert.throws(() => fromPython('(?>a)'), /atomic/)
+  assert.throws(() => fromPython('\\q'), /escape/)
+  assert.throws(() => fromPython('[a'), /no end/)
   assert.throws(() => fromPython('(?x) a'), /verbose/)
-  assert.throws(() => fromPython('(a'), /Invalid/)
+  assert.throws(() => fromPython('(a'), /Unterminated|Invalid/)
 })
 
 test('a pattern that runs away is stopped, and the next one is served', async () => {
