@@ -17,6 +17,8 @@ export interface KubernetesExecutorOptions {
   owner?: () => Promise<Record<string, unknown> | undefined>
   log: Logger
   pollMs?: number
+  /** How long the operator has to end a pod before its resource is deleted. */
+  cancelWaitMs?: number
 }
 
 /** A NemoTrainingJob as far as this side reads it. */
@@ -56,7 +58,7 @@ export function createKubernetesExecutor(options: KubernetesExecutorOptions): Ex
   const { api, log } = options
   const collection = `/apis/${API}/namespaces/${api.namespace}/nemotrainingjobs`
   const path = (id: string) => `${collection}/${resourceName(id)}`
-  const pollMs = options.pollMs ?? 2000
+  const { pollMs = 2000, cancelWaitMs = CANCEL_WAIT_MS } = options
 
   async function find(id: string): Promise<TrainingJob | undefined> {
     try {
@@ -143,7 +145,7 @@ export function createKubernetesExecutor(options: KubernetesExecutorOptions): Ex
     const job = await find(id)
     if (!job || isEnded(job)) return
     await ignoreMissing(api.call('PATCH', path(id), { spec: { cancel: true } }))
-    for (const end = Date.now() + CANCEL_WAIT_MS; Date.now() < end; await sleep(Math.min(pollMs, 500))) {
+    for (const end = Date.now() + cancelWaitMs; Date.now() < end; await sleep(Math.min(pollMs, 500))) {
       const now = await look(id)
       if (now === undefined || (now !== 'unknown' && isEnded(now))) return
     }
