@@ -11,9 +11,11 @@ const BENCHES: Record<string, () => Promise<{ bench: Bench }>> = {
   engine: () => import('./engine.ts'),
   proxy: () => import('./proxy.ts'),
   guardrails: () => import('./guardrails.ts'),
+  'guardrails-oracle': () => import('./guardrails-oracle.ts'),
   trainer: () => import('./trainer.ts'),
   flywheel: () => import('./flywheel.ts'),
   evaluator: () => import('./evaluator.ts'),
+  operator: () => import('./operator.ts'),
 }
 
 const name = process.argv[2] ?? ''

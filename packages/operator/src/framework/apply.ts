@@ -40,7 +40,8 @@ export class Applier {
     const desired = prepared(wanted, owner)
     const namespace = desired.metadata.namespace ?? ''
     const key = `${desired.apiVersion}/${desired.kind}/${namespace}/${desired.metadata.name}`
-    const live = store.get(namespace, desired.metadata.name)
+    // The cache may lag behind: before something new is written, the server says whether the name is free.
+    const live = store.get(namespace, desired.metadata.name) ?? (await this.#read(desired, resource))
     const hash = desired.metadata.annotations?.[HASH_ANNOTATION] ?? ''
     // A claim that somebody else made is used as it is.
     if (live?.kind === 'PersistentVolumeClaim' && !live.metadata.annotations?.[HASH_ANNOTATION]) return false
@@ -80,6 +81,18 @@ export class Applier {
     this.#made.delete(`${object.apiVersion}/${object.kind}/${namespace ?? ''}/${name}`)
     store.remove(object)
     return true
+  }
+
+  async #read(
+    { apiVersion, kind, metadata }: KubeObject,
+    resource: Resource,
+  ): Promise<KubeObject | undefined> {
+    const path = resourcePath(resource, metadata.namespace, metadata.name)
+    const found = await this.#client.request({ path }).catch((err) => {
+      if (isStatus(err, 404)) return undefined
+      throw err
+    })
+    return found && { ...found, apiVersion, kind }
   }
 
   async #delete(resource: Resource, { metadata }: KubeObject, uid: string | undefined): Promise<void> {

@@ -10,6 +10,7 @@ export interface Change {
 /** What is known of the objects of one kind. Answers to our own writes enter it too, so reads see them at once. */
 export class Store {
   readonly #byNamespace = new Map<string, Map<string, KubeObject>>()
+  readonly #byLabel = new Map<string, Map<string, Set<KubeObject>>>()
   /** Told of every change, whether by watch, by list or by our own write. */
   onChange: (change: Change) => void = () => undefined
 
@@ -17,11 +18,31 @@ export class Store {
     return this.#byNamespace.get(namespace)?.get(name)
   }
 
-  list(namespace: string, selector?: Record<string, string>): KubeObject[] {
-    const all = [...(this.#byNamespace.get(namespace)?.values() ?? [])]
-    if (!selector) return all
-    const wanted = Object.entries(selector)
-    return all.filter((o) => wanted.every(([k, v]) => o.metadata.labels?.[k] === v))
+  list(namespace: string, selector: Record<string, string> = {}): KubeObject[] {
+    const [first, ...others] = Object.entries(selector)
+    if (!first) return [...(this.#byNamespace.get(namespace)?.values() ?? [])]
+    const found = this.#indexOf(first[0]).get(first[1]) ?? []
+    return [...found].filter(
+      (o) =>
+        (o.metadata.namespace ?? '') === namespace && others.every(([k, v]) => o.metadata.labels?.[k] === v),
+    )
+  }
+
+  /** Objects by the value of a label; made when the label is first asked for, and kept from then on. */
+  #indexOf(label: string): Map<string, Set<KubeObject>> {
+    const known = this.#byLabel.get(label)
+    if (known) return known
+    const index = new Map<string, Set<KubeObject>>()
+    this.#byLabel.set(label, index)
+    for (const object of this.all()) enter(index, label, object)
+    return index
+  }
+
+  #reindex(previous: KubeObject | undefined, next: KubeObject | undefined): void {
+    for (const [label, index] of this.#byLabel) {
+      if (previous) index.get(previous.metadata.labels?.[label] ?? '')?.delete(previous)
+      if (next) enter(index, label, next)
+    }
   }
 
   *all(): Generator<KubeObject> {
@@ -40,6 +61,7 @@ export class Store {
     if (previous && previous.metadata.uid === object.metadata.uid && !isNewer(object, previous)) return
     const kept = slim(object)
     objects.set(object.metadata.name, kept)
+    this.#reindex(previous, kept)
     if (!own) this.onChange({ object: kept, previous, deleted: false })
   }
 
@@ -50,6 +72,7 @@ export class Store {
     if (!objects || !known) return
     if (object.metadata.uid && known.metadata.uid !== object.metadata.uid) return
     objects.delete(object.metadata.name)
+    this.#reindex(known, undefined)
     this.onChange({ object: known, previous: known, deleted: true })
   }
 
@@ -63,6 +86,14 @@ export class Store {
     }
     for (const object of objects) this.upsert(object)
   }
+}
+
+function enter(index: Map<string, Set<KubeObject>>, label: string, object: KubeObject): void {
+  const value = object.metadata.labels?.[label]
+  if (value === undefined) return
+  const objects = index.get(value)
+  if (objects) objects.add(object)
+  else index.set(value, new Set([object]))
 }
 
 function isNewer(a: KubeObject, b: KubeObject): boolean {
@@ -82,5 +113,16 @@ function slim(object: KubeObject): KubeObject {
     const { [LAST_APPLIED]: __, ...annotations } = metadata.annotations
     metadata.annotations = annotations
   }
+  const { apiVersion, kind, status } = object
+  // Of a pod only where and how it runs matters, and of an Event what it says.
+  if (kind === 'Pod') return { apiVersion, kind, metadata, spec: nodeOf(object), status }
+  if (kind === 'Event') return { ...pick(object, EVENT_FIELDS), apiVersion, kind, metadata }
   return { ...object, metadata }
 }
+
+const EVENT_FIELDS = ['involvedObject', 'type', 'reason', 'message', 'lastTimestamp', 'eventTime']
+
+const nodeOf = ({ spec }: KubeObject) => ({ nodeName: (spec as { nodeName?: string } | undefined)?.nodeName })
+
+const pick = (object: KubeObject, fields: string[]) =>
+  Object.fromEntries(fields.flatMap((field) => (field in object ? [[field, object[field]]] : [])))

@@ -62,6 +62,7 @@ class RunningOperator implements Operator {
   readonly #referencesOf = new Map<string, string[]>()
   #ours: Map<string, Set<string>> = new Map()
   #leading = false
+  #stopped = false
   #timer: NodeJS.Timeout | undefined
 
   constructor(options: OperatorOptions) {
@@ -100,7 +101,7 @@ class RunningOperator implements Operator {
     const again = () => {
       this.#timer = setTimeout(async () => {
         await this.#lookForOurCrds()
-        again()
+        if (!this.#stopped) again()
       }, this.#options.discoveryMs ?? DISCOVERY_MS)
     }
     again()
@@ -120,6 +121,7 @@ class RunningOperator implements Operator {
 
   async stop(): Promise<void> {
     this.#leading = false
+    this.#stopped = true
     clearTimeout(this.#timer)
     await this.#queue.stop()
     this.#caches.stop()

@@ -8,6 +8,11 @@ const SECRETS =
   'type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token,type!=kubernetes.io/dockercfg'
 const CONFIG_MAPS = 'metadata.name!=kube-root-ca.crt,metadata.name!=openshift-service-ca.crt'
 
+/** What went well is never asked for, and is most of them. */
+const EVENTS = 'type=Warning'
+
+const SELECTORS: Record<string, string> = { Secret: SECRETS, ConfigMap: CONFIG_MAPS, Event: EVENTS }
+
 /** All kinds that some controllers watch: their own, those they own, and the Secrets and ConfigMaps they name. */
 export function watchedKinds(controllers: Controller[]): Watched[] {
   const found = new Map<string, Watched>()
@@ -26,9 +31,8 @@ export function watchedKinds(controllers: Controller[]): Watched[] {
   for (const { apiVersion, kind } of controllers) add({ apiVersion, kind, optional: false })
   for (const controller of controllers)
     for (const owned of controller.owns) {
-      const selector =
-        owned.kind === 'Secret' ? SECRETS : owned.kind === 'ConfigMap' ? CONFIG_MAPS : undefined
-      add({ ...owned, optional: owned.optional ?? false, fieldSelector: owned.fieldSelector ?? selector })
+      const fieldSelector = owned.fieldSelector ?? SELECTORS[owned.kind]
+      add({ ...owned, optional: owned.optional ?? false, fieldSelector })
     }
   return [...found.values()]
 }
