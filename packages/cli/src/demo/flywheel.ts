@@ -6,6 +6,7 @@ import type { Config, FlatStatus, Job } from '@open-nemo/contract/customization/
 import { readLock } from '@open-nemo/runtime'
 import { homePaths, type PlatformConfig } from '../platform/config.ts'
 import { CORPUS_SOURCE, fetchCorpus, questions, type Split, split, TOPICS, toJsonl } from './corpus.ts'
+import { showGuard } from './guard.ts'
 import {
   ask,
   type Clients,
@@ -83,6 +84,9 @@ export async function flywheel(config: PlatformConfig, options: FlywheelOptions)
   console.log(`${scoreTable(comparison)}\n`)
   showLoss(tuned.status)
   if (options.files) await writeFiles(options.out, tuned, answers)
+  const question = parts.heldOut[0]?.question ?? ''
+  const guarded = { platform: urls.platform, namespace: NAMESPACE, model: tuned.model, question }
+  await stage('guard', () => showGuard({ ...guarded, maxTokens: MAX_TOKENS }))
   console.log(stages.map(([name, seconds]) => `${name} ${seconds.toFixed(1)} s`).join(', '))
   const better = isBetter(comparison)
   const verdict = better ? 'The tuned model is better on' : 'The tuned model is NOT better on'
