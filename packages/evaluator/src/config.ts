@@ -11,6 +11,8 @@ const schema = z.object({
   NEMO_EVALUATOR_REQUEST_TIMEOUT: z.coerce.number().min(1).max(86_400).default(300),
   /** Folder with data sets that `file://<name>/` names, such as BEIR folders. */
   NEMO_EVALUATOR_DATASETS: z.string().optional(),
+  /** Where jobs run: in the service, or in pods (through the Argo server where ARGO_HOST is set). */
+  NEMO_EXECUTOR: z.enum(['process', 'kubernetes']).default('process'),
   NEMO_INTERNAL_TOKEN: z.string().optional(),
 })
 
@@ -19,6 +21,7 @@ export interface EvaluatorConfig {
   parallelism: number
   requestTimeout: number
   datasetsDir: string | undefined
+  executor: 'process' | 'kubernetes'
   internalToken: string | undefined
   /** The raw environment, for kinds that read settings of their own. */
   env: Record<string, string | undefined>
@@ -32,6 +35,7 @@ export function readConfig(env: Record<string, string | undefined>): EvaluatorCo
     parallelism: given.NEMO_EVALUATOR_PARALLELISM,
     requestTimeout: given.NEMO_EVALUATOR_REQUEST_TIMEOUT,
     datasetsDir: given.NEMO_EVALUATOR_DATASETS,
+    executor: given.NEMO_EXECUTOR,
     internalToken: given.NEMO_INTERNAL_TOKEN || undefined,
     env,
   }

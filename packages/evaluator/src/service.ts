@@ -7,6 +7,8 @@ import { createApp, migrate, type RunningService, type ServiceContext } from '@o
 import { createJobStore } from '@open-nemo/runtime/jobs/index.ts'
 import { createCheckContext } from './check.ts'
 import { readConfig } from './config.ts'
+import { createDispatcher } from './dispatch/dispatcher.ts'
+import type { Launcher } from './dispatch/types.ts'
 import { registerEntities } from './entities/routes.ts'
 import { registerJobs } from './jobs/routes.ts'
 import type { JobPayload, JobState } from './jobs/types.ts'
@@ -49,15 +51,26 @@ export async function createJobServices(
   }
 }
 
+export interface EvaluatorOptions {
+  kinds?: readonly EvaluationKind[] | undefined
+  leaseMs?: number
+  idleMs?: number
+  /** Runs jobs elsewhere; without one they run in this process. */
+  launcher?: Launcher | undefined
+}
+
 /** Starts the service with the kinds of evaluation that it offers. */
 export async function startEvaluator(
   ctx: ServiceContext,
-  options: { kinds?: readonly EvaluationKind[]; leaseMs?: number; idleMs?: number } = {},
+  options: EvaluatorOptions = {},
 ): Promise<RunningService> {
   const { db, log } = ctx
   const services = await createJobServices(ctx, options.kinds)
   const { jobs, kinds, templates } = services
-  const runner = createRunner({ ...services, ...options, kinds })
+  const { launcher, ...timing } = options
+  const runner = launcher
+    ? createDispatcher({ db, jobs, log, launcher, limit: services.settings.jobs, ...timing })
+    : createRunner({ ...services, ...timing, kinds })
   const ready = async () => {
     await db.query('SELECT 1')
     return true

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Database, RunningService, ServiceContext } from '@open-nemo/runtime'
 import { createMetrics, silentLogger } from '@open-nemo/runtime'
+import type { Launcher } from '../dispatch/types.ts'
 import { startEvaluator } from '../service.ts'
 import { createFakePlatform, type FakePlatform, URLS } from './fake-platform.ts'
 
@@ -37,7 +38,12 @@ export const MODEL = {
 /** An evaluator with fake neighbours, on a database of the caller's. */
 export async function startHarness(
   db: Database,
-  options: { env?: Record<string, string>; platform?: FakePlatform; dataDir?: string } = {},
+  options: {
+    env?: Record<string, string>
+    platform?: FakePlatform
+    dataDir?: string
+    launcher?: Launcher
+  } = {},
 ): Promise<Harness> {
   const platform = options.platform ?? createFakePlatform()
   const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'nemo-evaluator-')))
@@ -54,7 +60,8 @@ export async function startHarness(
     log: silentLogger(),
     metrics: createMetrics(),
   }
-  const start = () => startEvaluator({ ...context, metrics: createMetrics() }, { idleMs: 50 })
+  const start = () =>
+    startEvaluator({ ...context, metrics: createMetrics() }, { idleMs: 50, launcher: options.launcher })
   let service = await start()
   const call: Harness['call'] = async (method, path, body) => {
     const response = await service.app.request(path, {
