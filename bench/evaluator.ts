@@ -8,7 +8,7 @@ import { textParity } from './parity.ts'
 const CONCURRENCY = 64
 /** What a small model takes for a short answer. */
 const LATENCY_MS = 500
-const BUSY_SAMPLES = 1000
+const BUSY_SAMPLES = 2000
 const ITEMS = 10_000
 
 /**

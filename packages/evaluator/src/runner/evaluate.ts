@@ -32,6 +32,8 @@ export class EvaluationFailure extends Error {
 /** So many samples without one success, and the endpoint or the template counts as out of order. */
 const HOPELESS = 32
 const KEPT_PROBLEMS = 3
+/** Samples taken up for each request that the model under test may hold: some are asked, some judged, some wait their turn. */
+const LANES = 4
 
 /** Runs all tasks of a request one after the other; samples recorded before are not evaluated again. */
 export async function evaluate(args: {
@@ -143,7 +145,7 @@ async function runSamples(run: TaskRun): Promise<{ done: number; failed: number 
     run.tell()
   }
   const samples = pending(task.samples(), known.indexes, limit)
-  await inParallel(samples, ctx.parallelism * 2, one, ctx.signal)
+  await inParallel(samples, ctx.parallelism * LANES, one, ctx.signal)
   return counts
 }
 
