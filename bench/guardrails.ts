@@ -95,7 +95,7 @@ async function peerTimes(
   alone: Map<number, number>,
 ): Promise<Map<number, number> | undefined> {
   if (process.env.NEMO_BENCH_PEER === '0') return undefined
-  const python = await pythonWith(PEER.replace(/[^\w.]+/g, '-'), [PEER])
+  const python = await pythonWith('nemoguardrails-0.24.1-yara', [PEER, 'yara-python'])
   const args = ['-m', 'nemoguardrails', 'server', '--config', join(dir, 'store'), '--port', `${port}`]
   children.push(spawn(python, args, { stdio: 'ignore', env: { ...process.env, OPENAI_API_KEY: 'none' } }))
   await until200(`http://127.0.0.1:${port}/v1/rails/configs`, 120_000)

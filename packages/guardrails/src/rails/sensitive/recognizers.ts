@@ -60,10 +60,10 @@ export const RECOGNIZERS: Recognizer[] = [
   },
   {
     entity: 'CREDIT_CARD',
-    pattern: /(?<![\w.-])(?:\d[ -]?){12,18}\d(?![\w-])/g,
+    pattern: /(?<![\w.-])(?:\d[ -]?){11,18}\d(?![\w-])/g,
     score: 1,
     valid: (text) =>
-      /^(?:3[04-9]|4|5[1-5]|2[2-7]|6|1)/.test(digits(text)) && luhn(text) && !/^(\d)\1+$/.test(digits(text)),
+      /^(?:3|4|5|2[1-7]|6|1800)/.test(digits(text)) && luhn(text) && !/^(\d)\1+$/.test(digits(text)),
   },
   {
     entity: 'IBAN_CODE',

@@ -89,7 +89,7 @@ test('names by introduction, first names, places and companies', () => {
   const names = (text: string) =>
     withoutOverlaps(findNames(text, NAME_ENTITIES)).map((e) => [e.entity_type, text.slice(e.start, e.end)])
   assert.deepEqual(names('My name is Zelda Quux.'), [['PERSON', 'Zelda Quux']])
-  assert.deepEqual(names('ask John Smith in Paris'), [
+  assert.deepEqual(names('Ask John Smith in Paris'), [
     ['PERSON', 'John Smith'],
     ['LOCATION', 'Paris'],
   ])
