@@ -77,10 +77,11 @@ async function startProcess(kubeconfig: string): Promise<{ child: ChildProcess; 
     NODE_COMPILE_CACHE: join(CACHE, 'node'),
     LOG_LEVEL: 'warn',
   }
+  // With the flags of packages/cli/bin/nemoctl.mjs, which would start it as a child of its own.
   const main = join(ROOT, 'packages', 'cli', 'src', 'main.ts')
   const child = spawn(
     process.execPath,
-    ['--disable-warning=ExperimentalWarning', main, 'operator', 'training'],
+    ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=1', main, 'operator', 'training'],
     {
       env,
       stdio: ['ignore', 'ignore', 'inherit'],

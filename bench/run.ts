@@ -11,6 +11,7 @@ const BENCHES: Record<string, () => Promise<{ bench: Bench }>> = {
   engine: () => import('./engine.ts'),
   proxy: () => import('./proxy.ts'),
   guardrails: () => import('./guardrails.ts'),
+  'guardrails-recall': () => import('./guardrails-recall.ts'),
   'guardrails-oracle': () => import('./guardrails-oracle.ts'),
   trainer: () => import('./trainer.ts'),
   flywheel: () => import('./flywheel.ts'),
