@@ -13,6 +13,7 @@ import { createBaseModels, type EngineStarter } from './models/base-models.ts'
 import { createServedModels, type ServedModels } from './models/served-models.ts'
 import { registerGenerate } from './routes/generate.ts'
 import { registerNim } from './routes/nim.ts'
+import { registerTokenize } from './routes/tokenize.ts'
 import { createTransport, type Transport } from './upstream/transport.ts'
 
 /** The NIM: an OpenAI-compatible API over base models, hot-loaded LoRA adapters and upstream servers. */
@@ -79,6 +80,7 @@ export async function startInference(
     return work
   }
   registerNim({ app, catalogue, bases, served, discovery })
+  registerTokenize({ app, config, bases, served })
   registerGenerate({ app, config, served, send: given ?? transport, track })
   registerDeployments({ app, db: ctx.db, serving, url: ctx.publicUrls.inference })
   return {

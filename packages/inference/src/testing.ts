@@ -17,6 +17,7 @@ import {
   type GenerateEvent,
   type GenerateRequest,
   type LoadedModel,
+  type TokenizeRequest,
 } from './engine/types.ts'
 import { startInference } from './index.ts'
 
@@ -80,6 +81,18 @@ export class ScriptedEngine implements Engine {
       if (signal.aborted) leave()
       else signal.addEventListener('abort', leave, { once: true })
     })
+  }
+
+  /** A token a character, by its code; a beginning token 1. */
+  async tokenize(request: TokenizeRequest) {
+    if (this.loading) throw new EngineError('loading', this.loading)
+    const given =
+      'text' in request
+        ? [...(request.addSpecialTokens ? [1] : []), ...[...request.text].map((c) => c.charCodeAt(0))]
+        : request.tokens
+    if (given.some((token) => token > 255)) throw new EngineError('bad_token', 'token is not one of 0..255')
+    const pieces = given.map((token) => String.fromCharCode(token))
+    return { text: pieces.join(''), tokens: given, pieces }
   }
 
   async embed(inputs: number[][], signal: AbortSignal) {

@@ -110,6 +110,40 @@ export const completionRequest = z.looseObject({
 })
 export type CompletionRequest = z.infer<typeof completionRequest>
 
+/** As vLLM has it: a text or a conversation. */
+export const tokenizeRequest = z
+  .looseObject({
+    model: z.string().max(1024).nullish(),
+    prompt: z.string().optional(),
+    messages: z.array(chatMessage).min(1).max(10_000).optional(),
+    tools: z.array(tool).max(128).nullish(),
+    add_generation_prompt: z.boolean().nullish(),
+    add_special_tokens: z.boolean().nullish(),
+    return_token_strs: z.boolean().nullish(),
+  })
+  .refine(({ prompt, messages }) => (prompt === undefined) !== (messages === undefined), {
+    path: ['prompt'],
+    error: 'give either a prompt or messages',
+  })
+export type TokenizeRequest = z.infer<typeof tokenizeRequest>
+export const tokenizeResponse = z.looseObject({
+  count: z.int(),
+  max_model_len: z.int(),
+  tokens: z.array(z.int()),
+  token_strs: z.array(z.string()).nullable(),
+})
+export const detokenizeRequest = z.looseObject({
+  model: z.string().max(1024).nullish(),
+  tokens: z.array(z.int()).max(1_048_576),
+})
+export type DetokenizeRequest = z.infer<typeof detokenizeRequest>
+export const detokenizeResponse = z.looseObject({ prompt: z.string() })
+export const tokenizerInfo = z.looseObject({
+  bos_token: z.string().nullable(),
+  eos_token: z.string().nullable(),
+  chat_template: z.string().optional(),
+})
+
 const embeddingInput = z.union(
   [
     z.string(),

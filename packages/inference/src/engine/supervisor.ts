@@ -11,6 +11,8 @@ import {
   type GenerateEvent,
   type GenerateRequest,
   type LoadedModel,
+  type Tokenized,
+  type TokenizeRequest,
 } from './types.ts'
 
 export interface SupervisorOptions {
@@ -29,6 +31,7 @@ export interface SupervisorOptions {
 const WORKER = fileURLToPath(new URL('./worker/main.ts', import.meta.url))
 /** A worker that answered for this long is healthy again: the next crash starts with the shortest wait. */
 const HEALTHY_MS = 60_000
+const LAST_EVENTS: ReadonlySet<EngineEvent['type']> = new Set(['end', 'vectors', 'tokenized'])
 
 /**
  * Runs the engine in a child process and keeps it running: when it ends, requests in flight fail with `crashed` and
@@ -127,7 +130,7 @@ export function startEngine(options: SupervisorOptions): Engine {
     } else if (message.t === 'event') {
       const queue = requests.get(message.id)
       queue?.push(message.event)
-      if (message.event.type === 'end' || message.event.type === 'vectors') finish(message.id, queue)
+      if (LAST_EVENTS.has(message.event.type)) finish(message.id, queue)
     } else {
       const { id, code, message: text, details } = message
       requests.get(id)?.fail(new EngineError(code, text, details))
@@ -160,7 +163,10 @@ export function startEngine(options: SupervisorOptions): Engine {
     })
   }
 
-  type Work = { t: 'generate'; request: GenerateRequest } | { t: 'embed'; inputs: number[][] }
+  type Work =
+    | { t: 'generate'; request: GenerateRequest }
+    | { t: 'embed'; inputs: number[][] }
+    | { t: 'tokenize'; request: TokenizeRequest }
 
   async function* ask(work: Work, signal: AbortSignal): AsyncGenerator<EngineEvent, void, undefined> {
     signal.throwIfAborted()
@@ -189,6 +195,13 @@ export function startEngine(options: SupervisorOptions): Engine {
     throw new EngineError('internal', 'the engine gave no vectors')
   }
 
+  async function tokenize(request: TokenizeRequest, signal: AbortSignal): Promise<Tokenized> {
+    for await (const event of ask({ t: 'tokenize', request }, signal)) {
+      if (event.type === 'tokenized') return event.value
+    }
+    throw new EngineError('internal', 'the engine gave no tokens')
+  }
+
   void begin()
   return {
     state: () => state,
@@ -196,6 +209,7 @@ export function startEngine(options: SupervisorOptions): Engine {
     generate: (request, signal) =>
       ask({ t: 'generate', request }, signal) as AsyncGenerator<GenerateEvent, void, undefined>,
     embed,
+    tokenize,
     unload: (key) => post({ t: 'unload', key }),
     stop: async () => {
       stopped = true

@@ -58,8 +58,21 @@ export type GenerateEvent =
   | { type: 'text'; text: string; logprobs?: TokenLogprob[] | undefined }
   | { type: 'end'; finish: 'stop' | 'length'; completionTokens: number }
 
+/** What a text is in tokens, or the text of tokens. */
+export type TokenizeRequest = { text: string; addSpecialTokens: boolean } | { tokens: number[] }
+
+export interface Tokenized {
+  text: string
+  tokens: number[]
+  /** The text of each token alone. */
+  pieces: string[]
+}
+
 /** Also of what embeds: little-endian 32-bit floats of vectors of length one, in base64, in the order of the inputs. */
-export type EngineEvent = GenerateEvent | { type: 'vectors'; vectors: string[] }
+export type EngineEvent =
+  | GenerateEvent
+  | { type: 'vectors'; vectors: string[] }
+  | { type: 'tokenized'; value: Tokenized }
 
 /** What the engine's worker says about a loaded model. Sizes in tokens and bytes. */
 export interface LoadedModel {
@@ -90,6 +103,8 @@ export interface Engine {
   generate(request: GenerateRequest, signal: AbortSignal): AsyncGenerator<GenerateEvent, void, undefined>
   /** Embeds inputs of token ids; only of an engine whose worker embeds. Aborting `signal` ends the work. */
   embed(inputs: number[][], signal: AbortSignal): Promise<string[]>
+  /** Tokens of a text, or text of tokens; only of an engine whose worker generates. Throws EngineError. */
+  tokenize(request: TokenizeRequest, signal: AbortSignal): Promise<Tokenized>
   /** Frees an adapter's memory once nothing uses it. */
   unload(key: string): void
   stop(): Promise<void>

@@ -20,6 +20,8 @@ export interface TemplateInput {
 export interface ChatTemplate {
   /** sha256 of the template's text: what a tuned model was trained with is what it must be served with. */
   sha256: string
+  /** Its text. */
+  source: string
   /** Renders a conversation. Throws ChatTemplateError with the template's own words when it refuses. */
   render(input: TemplateInput): string
 }
@@ -42,6 +44,7 @@ export function compileChatTemplate(
   }
   return {
     sha256: createHash('sha256').update(source).digest('hex'),
+    source,
     render: ({ messages, tools, add_generation_prompt }) => {
       try {
         return template.render({

@@ -16,30 +16,13 @@ import {
 import { generatedLogprob, promptLogprobs } from './logprobs.ts'
 import type { SequencePool, Slot } from './pool.ts'
 import { StopFilter, TokenDecoder } from './text-stream.ts'
+import { promptTokens } from './tokens.ts'
 
 export interface GenerateContext {
   llama: Llama
   model: LlamaModel
   pool: SequencePool
   emit: (event: GenerateEvent) => void
-}
-
-/** Turns a prompt into tokens. Throws EngineError when one is not in the vocabulary or there is none. */
-export function promptTokens(model: LlamaModel, request: GenerateRequest): Token[] {
-  const { prompt } = request
-  let tokens: Token[]
-  if ('text' in prompt) {
-    tokens = model.tokenize(prompt.text, true)
-    const { bos, shouldPrependBosToken } = model.tokens
-    if (shouldPrependBosToken && bos !== null && tokens[0] !== bos) tokens = [bos, ...tokens]
-  } else {
-    const size = model.fileInfo.metadata.tokenizer?.ggml?.tokens?.length ?? 0
-    const bad = prompt.tokens.find((t) => !Number.isInteger(t) || t < 0 || t >= size)
-    if (bad !== undefined) throw new EngineError('bad_token', `token ${bad} is not one of 0..${size - 1}`)
-    tokens = prompt.tokens as Token[]
-  }
-  if (tokens.length === 0) throw new EngineError('empty_prompt', 'the prompt is empty')
-  return tokens
 }
 
 /** Generates for one request on one sequence of the pool. Throws EngineError, or the abort reason. */

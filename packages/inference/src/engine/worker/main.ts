@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { getLlama, type Llama, LlamaLogLevel, type LlamaModel } from 'node-llama-cpp'
 import type { FromWorker, LoadOptions, ToWorker } from '../protocol.ts'
-import { EngineError, type GenerateRequest } from '../types.ts'
+import { EngineError, type GenerateRequest, type TokenizeRequest } from '../types.ts'
 import { AdapterPools } from './adapters.ts'
 import { generate } from './generate.ts'
 import { SequencePool } from './pool.ts'
 import { Scoring } from './scoring.ts'
+import { tokenized } from './tokens.ts'
 
 // The engine's own process: a native abort in llama.cpp ends this program and nothing else. It lives as long as
 // its parent is there, which alone decides when it ends (a terminal's Ctrl-C reaches both).
@@ -29,6 +30,7 @@ const send = (message: FromWorker) => process.send?.(message)
 process.on('message', (message: ToWorker) => {
   if (message.t === 'load') void load(message.options)
   else if (message.t === 'generate') void work(message.id, message.request)
+  else if (message.t === 'tokenize') answerTokens(message.id, message.request)
   else if (message.t === 'abort') running.get(message.id)?.abort()
   else if (message.t === 'unload') {
     loaded?.adapters.unload(message.key)
@@ -122,6 +124,15 @@ async function work(id: number, request: GenerateRequest): Promise<void> {
   } finally {
     done()
     running.delete(id)
+  }
+}
+
+function answerTokens(id: number, request: TokenizeRequest): void {
+  try {
+    if (!loaded) throw new EngineError('loading', 'the model is not loaded')
+    send({ t: 'event', id, event: { type: 'tokenized', value: tokenized(loaded.model, request) } })
+  } catch (err) {
+    send({ t: 'error', id, ...wire(err) })
   }
 }
 
