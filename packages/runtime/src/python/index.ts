@@ -26,6 +26,12 @@ export interface TrainerEnvironment {
 const NEED_BYTES = 8e9
 // PyTorch's CPU wheels, or another index that the user named.
 const NEED_BYTES_OTHER_INDEX = 3e9
+const TRAINER = {
+  dir: TRAINER_DIR,
+  name: 'trainer',
+  label: "the trainer's environment",
+  what: 'PyTorch, transformers, PEFT and TRL (5 GB from PyPI)',
+}
 
 /**
  * The Python environment of the trainer, built on first use and kept in the cache under the hash of its lock file.
@@ -43,35 +49,62 @@ export async function ensureTrainerEnvironment(
     : {}
   if (env.NEMO_TRAINER_PYTHON) return { python: env.NEMO_TRAINER_PYTHON, env: variables }
 
-  const python = await findPython(env)
-  const key = await environmentKey(python)
-  const dir = await ensureCached(cacheDir, key, {
-    needBytes: env.NEMO_PIP_INDEX_URL || env.NEMO_PIP_EXTRA_INDEX_URL ? NEED_BYTES_OTHER_INDEX : NEED_BYTES,
-    ...(options.onProgress ? { onProgress: options.onProgress } : {}),
-    build: (tmp, tell) => buildEnvironment({ cacheDir, tmp, python, env, tell }),
-  })
-  return { python: join(dir, 'bin', 'python'), env: variables }
+  const otherIndex = env.NEMO_PIP_INDEX_URL || env.NEMO_PIP_EXTRA_INDEX_URL
+  const wanted = { ...TRAINER, needBytes: otherIndex ? NEED_BYTES_OTHER_INDEX : NEED_BYTES }
+  return { python: await ensurePythonEnvironment(cacheDir, wanted, options), env: variables }
 }
 
-async function environmentKey(python: Interpreter): Promise<string> {
+/** Packages that a program of ours in Python needs. */
+export interface PythonRequirements {
+  /** Folder of `requirements.in` and `requirements.lock`; both name the environment. */
+  dir: string
+  /** First part of the environment's name in the cache. */
+  name: string
+  /** What it is, for people: `the trainer's environment`. */
+  label: string
+  /** What comes over the network, for people: `PyTorch and TRL (5 GB from PyPI)`. */
+  what: string
+  needBytes: number
+}
+
+/**
+ * The interpreter of a Python environment, built on first use by a pinned uv and kept in the cache under the hash of
+ * its requirements. Throws PythonError, DiskSpaceError.
+ */
+export async function ensurePythonEnvironment(
+  cacheDir: string,
+  wanted: PythonRequirements,
+  options: { onProgress?: Progress; env?: Env } = {},
+): Promise<string> {
+  const env = options.env ?? process.env
+  const python = await findPython(env)
+  const key = await environmentKey(wanted, python)
+  const dir = await ensureCached(cacheDir, key, {
+    needBytes: wanted.needBytes,
+    ...(options.onProgress ? { onProgress: options.onProgress } : {}),
+    build: (tmp, tell) => buildEnvironment({ cacheDir, tmp, wanted, python, env, tell }),
+  })
+  return join(dir, 'bin', 'python')
+}
+
+async function environmentKey({ dir, name }: PythonRequirements, python: Interpreter): Promise<string> {
   const hash = createHash('sha256')
-  for (const name of ['requirements.in', 'requirements.lock']) {
-    hash.update(await readFile(join(TRAINER_DIR, name)))
-  }
-  return `trainer/${hash.digest('hex').slice(0, 16)}-py${python.version}`
+  for (const file of ['requirements.in', 'requirements.lock']) hash.update(await readFile(join(dir, file)))
+  return `${name}/${hash.digest('hex').slice(0, 16)}-py${python.version}`
 }
 
 async function buildEnvironment(args: {
   cacheDir: string
   tmp: string
+  wanted: PythonRequirements
   python: Interpreter
   env: Env
   tell: Progress
 }): Promise<void> {
-  const { cacheDir, tmp, python, env, tell } = args
+  const { cacheDir, tmp, wanted, python, env, tell } = args
   const uv = await ensureUv(cacheDir, env, tell)
   const uvVariables = await uvEnvironment(cacheDir, env)
-  tell({ message: `making the trainer's environment with Python ${python.version}` })
+  tell({ message: `making ${wanted.label} with Python ${python.version}` })
   // Relocatable: its scripts name no folder, so that it works after the rename into place.
   // --clear: the temporary folder exists already.
   await runCommand(uv, ['venv', '--quiet', '--relocatable', '--clear', '--python', python.command, tmp], {
@@ -79,20 +112,20 @@ async function buildEnvironment(args: {
   })
   const command = ['pip', 'install', '--system-certs', '--python', join(tmp, 'bin', 'python')]
   // The lock constrains rather than lists, so that PyTorch's CPU wheels do not bring the CUDA libraries along.
-  const what = ['-r', join(TRAINER_DIR, 'requirements.in'), '-c', join(TRAINER_DIR, 'requirements.lock')]
+  const what = ['-r', join(wanted.dir, 'requirements.in'), '-c', join(wanted.dir, 'requirements.lock')]
   const started = Date.now()
-  tell({ message: 'installing PyTorch, transformers, PEFT and TRL (5 GB from PyPI)', fraction: 0 })
+  tell({ message: `installing ${wanted.what}`, fraction: 0 })
   try {
     await runCommand(uv, [...command, ...indexArguments(env), ...what], {
       env: uvVariables,
       onLine: (line) => tell({ message: line.trim() }),
     })
   } catch (cause) {
-    throw installError("the trainer's packages", cause)
+    throw installError(`the packages of ${wanted.label}`, cause)
   }
-  await copyFile(join(TRAINER_DIR, 'requirements.lock'), join(tmp, 'requirements.lock'))
+  await copyFile(join(wanted.dir, 'requirements.lock'), join(tmp, 'requirements.lock'))
   const seconds = Math.round((Date.now() - started) / 1000)
-  tell({ message: `the trainer's environment is ready (${seconds} s)`, fraction: 1 })
+  tell({ message: `${wanted.label} is ready (${seconds} s)`, fraction: 1 })
 }
 
 /** The index options of uv for what the user set for this platform. */
