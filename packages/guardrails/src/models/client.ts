@@ -102,8 +102,8 @@ export async function postJson(call: {
 
 /** Users write a base URL with and without `/v1`, and some with the whole path. */
 export function operationUrl(base: string, path: string): string {
-  if (base.endsWith(path)) return base
   const bare = base.replace(/\/(chat\/completions|completions|embeddings)$/, '')
+  if (bare.endsWith(path)) return bare
   return (new URL(bare).pathname === '/' ? `${bare}/v1` : bare) + path
 }
 

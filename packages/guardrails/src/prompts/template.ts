@@ -11,12 +11,12 @@ export type PromptFilters = Record<string, (value: unknown) => unknown>
 
 const MAX_TEMPLATE = 1_000_000
 
-/** Compiles a prompt. Throws with Jinja's own words when it does not parse. */
+/** Compiles a prompt. Throws when it is no Jinja template. */
 export function compileTemplate(source: string, filters: PromptFilters = {}): PromptTemplate {
   if (source.length > MAX_TEMPLATE) throw new Error(`a prompt has at most ${MAX_TEMPLATE} characters`)
   if (!/[{][{%#]/.test(source)) return { render: () => source }
   const names = Object.keys(filters)
-  const program = parse(tokenize(names.length ? filtersAsCalls(source, names) : source))
+  const program = parsed(names.length ? filtersAsCalls(source, names) : source)
   return {
     render(values) {
       const env = new Environment()
@@ -31,6 +31,17 @@ export function compileTemplate(source: string, filters: PromptFilters = {}): Pr
       for (const [name, value] of Object.entries(values)) env.set(name, plain(value))
       return String(new Interpreter(env).run(program).value)
     },
+  }
+}
+
+function parsed(source: string) {
+  try {
+    return parse(tokenize(source))
+  } catch (cause) {
+    // some of the parser's errors are its own stumbles, which say little
+    const reason = cause instanceof SyntaxError ? `: ${cause.message}` : ''
+    const start = source.trim().slice(0, 60)
+    throw new Error(`the prompt "${start}" is not a Jinja template${reason}`, { cause })
   }
 }
 
