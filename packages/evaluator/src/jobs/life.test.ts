@@ -302,6 +302,20 @@ test('rows, files of several kinds, recorded outputs and targets by name work as
   assert.equal(h.platform.asked[1]?.url, 'http://inference/v1/chat/completions')
 })
 
+test('the files of a job are committed where it says, and a job whose files cannot be is told so', async () => {
+  answerWith(({ body }) => body.messages[0].content)
+  const job = { target: TARGET, config: configOf({ params: { limit_samples: 2 } }) }
+  const { result } = await h.run({ ...job, output_files_url: 'hf://datasets/demo/out/run-1' })
+  assert.equal(result.files_url, 'hf://datasets/demo/out/run-1')
+  const files = h.platform.repos.get('demo/out') ?? {}
+  assert.match(files['run-1/report.html'] ?? '', /completed/)
+  assert.equal(files['run-1/samples/qa.jsonl']?.trim().split('\n').length, 2)
+  assert.doesNotMatch(Object.values(files).join(''), /sk-very-secret-1/)
+  const other = await h.run({ ...job, output_files_url: 's3://bucket/x' })
+  assert.equal(other.job.status, 'completed')
+  assert.match(other.job.status_details.message, /could not be written to s3:/)
+})
+
 test('a job runs in a process of its own as well, beside no service', async () => {
   answerWith(() => new Promise(() => {}))
   const id = await h.createJob({ target: TARGET, config: configOf() })

@@ -7,10 +7,11 @@ import { requestOf } from '../jobs/spec.ts'
 import type { Job, JobState, JobTable } from '../jobs/types.ts'
 import { kindOf } from '../kinds/registry.ts'
 import type { EvaluationKind } from '../kinds/types.ts'
+import { publishFiles } from '../report/publish.ts'
 import { insertResult, newResult } from '../results/store.ts'
 import { createRunContext, type RunServices } from './context.ts'
 import { evaluate, type Outcome, type Progress } from './evaluate.ts'
-import { createDatabaseRecorder } from './recorder.ts'
+import { createDatabaseRecorder, type Recorder } from './recorder.ts'
 
 /** Why a run is stopped from outside. */
 export type StopReason = 'cancel' | 'shutdown' | 'lost'
@@ -60,6 +61,7 @@ export async function runJob(services: JobServices, job: Job, signal: AbortSigna
         job: job.id,
         namespace: job.payload.namespace,
         project: job.payload.kept.project,
+        files_url: job.payload.output_files_url,
         tasks: outcome.tasks,
         groups: outcome.groups,
       }),
@@ -67,7 +69,12 @@ export async function runJob(services: JobServices, job: Job, signal: AbortSigna
     await insertResult(db, result)
     const message = redact.text(endMessage(outcome))
     say(message)
-    await end('completed', { ...counts(outcome.progress), message, result: result.id })
+    const ended = { ...counts(outcome.progress), message, result: result.id }
+    const unpublished = await publish(services, job, { ...state.value, ...ended }, recorder)
+    await end(
+      'completed',
+      unpublished ? { ...ended, message: `${message} ${redact.text(unpublished)}` } : ended,
+    )
   } catch (err) {
     const reason = signal.aborted ? (signal.reason as StopReason) : undefined
     if (err instanceof LeaseLostError || reason === 'lost') {
@@ -86,6 +93,25 @@ export async function runJob(services: JobServices, job: Job, signal: AbortSigna
       say(`the job failed: ${message}`)
       await end('failed', { message, error: message })
     }
+  }
+}
+
+/** Puts the files where the job wants them. Gives what to tell its user when that fails: the result is there all the same. */
+async function publish(
+  { db, data, log }: JobServices,
+  job: Job,
+  state: JobState,
+  recorder: Recorder,
+): Promise<string | undefined> {
+  const url = job.payload.output_files_url
+  if (!url) return undefined
+  await recorder.flush()
+  try {
+    await publishFiles(db, data, { ...job, status: 'completed', state }, url)
+    return undefined
+  } catch (err) {
+    log.warn({ err, job: job.id }, 'the files of a job could not be written')
+    return `Its files could not be written to ${url}: ${explain(err)}`
   }
 }
 

@@ -48,7 +48,7 @@ export function createFakePlatform(): FakePlatform {
       const request = new Request(input as string, { ...init, signal: null } as RequestInit)
       init?.signal?.throwIfAborted()
       const url = new URL(request.url)
-      if (request.method !== 'POST') return await stores.fetch(request)
+      if (request.method !== 'POST' || url.pathname.startsWith('/v1/hf/')) return await stores.fetch(request)
       open++
       platform.peak = Math.max(platform.peak, open)
       try {
@@ -90,6 +90,22 @@ function addStores(app: Hono, { repos, entities }: FakePlatform): void {
         size: Buffer.byteLength(text),
       })),
     )
+  })
+  app.post('/v1/hf/api/repos/create', async (c) => {
+    const { organization, name } = await c.req.json()
+    const key = `${organization}/${name}`
+    if (repos.has(key)) return c.json({}, 409)
+    repos.set(key, {})
+    return c.json({ url: key })
+  })
+  app.post('/v1/hf/api/datasets/:ns/:name/commit/:branch', async (c) => {
+    const files = repos.get(`${c.req.param('ns')}/${c.req.param('name')}`)
+    if (!files) return c.json({}, 404)
+    for (const line of (await c.req.text()).trim().split('\n')) {
+      const { key, value } = JSON.parse(line)
+      if (key === 'file') files[value.path] = Buffer.from(value.content, 'base64').toString()
+    }
+    return c.json({ success: true, commitOid: 'c1' })
   })
   app.get('/v1/hf/datasets/:ns/:name/resolve/:rev/:path{.+}', (c) => {
     const text = repos.get(`${c.req.param('ns')}/${c.req.param('name')}`)?.[c.req.param('path')]
