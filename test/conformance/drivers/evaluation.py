@@ -7,7 +7,7 @@ import tarfile
 import time
 import zipfile
 
-from datasets import upload_dataset
+from datasets import hub, upload_dataset
 from recorder import Recorder, client, fails_with, unique
 from scripted_model import ScriptedModel
 
@@ -205,6 +205,15 @@ def metrics():
         del config["tasks"]["qa"]["params"]["template"]["max_tokens"]
         ended, result = evaluate({"type": "model", "model": BASE}, config, seconds=600)
         assert result.tasks["qa"].metrics["check"].scores["string-check"].stats.count == 10, (ended, result)
+    with record.operation("files where the job wants them"):
+        task = {"type": "data", "metrics": {"m": {"type": "accuracy", "params": {"ground_truth": "{{a}}"}}}}
+        where = {"output_files_url": f"hf://datasets/{space}/out/run"}
+        rows = {"type": "rows", "rows": [{"a": "x", "output": "x"}]}
+        job = nemo.evaluation.jobs.create(target=rows, config={"type": "custom", "tasks": {"t": task}}, **where)
+        until(job.id)
+        assert nemo.evaluation.jobs.results(job.id).files_url == where["output_files_url"]
+        found = hub.list_repo_files(f"{space}/out", repo_type="dataset")
+        assert {"run/report.html", "run/results.json", "run/samples/t.jsonl"} <= set(found), found
     with record.operation("hostile templates are stopped"):
         loop = "{% for i in range(100000) %}{% for j in range(100000) %}x{% endfor %}{% endfor %}"
         task = {"type": "data", "metrics": {"m": {"type": "string-check", "params": {"check": [loop, "equals", ""]}}}}
