@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { questions, readConversations, split, toJsonl } from './corpus.ts'
 import { lossSvg, sparkline } from './plot.ts'
-import { score, summarise } from './score.ts'
+import { isBetter } from './report.ts'
 
 const YAML = `categories:
 - trivia
@@ -67,29 +67,6 @@ describe('the corpus', () => {
   })
 })
 
-describe('scores', () => {
-  it('counts words, not case, punctuation or articles', () => {
-    const good = score('The Eiffel tower.', 'eiffel tower')
-    assert.deepEqual([good.f1, good.exact, good.contains], [1, true, true])
-    const long = score('The capital of France is Paris.', 'Paris')
-    assert.equal(long.f1.toFixed(3), (2 / 6).toFixed(3))
-    assert.deepEqual([long.exact, long.contains], [false, true])
-    assert.equal(score('comparison', 'Paris').contains, false)
-    assert.equal(score('', 'Paris').f1, 0)
-  })
-
-  it('takes the longest common subsequence for ROUGE-L', () => {
-    assert.equal(score('police kill the gunman', 'police killed the gunman').rougeL, 0.75)
-    assert.equal(score('gunman police', 'police gunman').rougeL, 0.5)
-  })
-
-  it('averages', () => {
-    const summary = summarise([score('a b', 'b'), score('c', 'b')])
-    assert.equal(summary.rows, 2)
-    assert.equal(summary.exact, 0.5)
-  })
-})
-
 describe('plots', () => {
   it('draws a falling line', () => {
     assert.equal(sparkline([8, 4, 1]), '█▄▁')
@@ -100,5 +77,20 @@ describe('plots', () => {
     const svg = lossSvg('a < b', [{ step: 1, value: 3 }], [{ step: 1, value: 2 }])
     assert.match(svg, /a &lt; b/)
     assert.doesNotMatch(svg, /NaN|Infinity/)
+  })
+})
+
+describe('the verdict', () => {
+  it('needs a difference that chance does not explain', () => {
+    const scores = (f1: number, f1Error: number) => ({
+      rows: 40,
+      f1,
+      f1Error,
+      rougeL: f1,
+      exact: f1,
+      contains: f1,
+    })
+    assert.equal(isBetter({ base: scores(0.1, 0.05), tuned: scores(0.8, 0.05) }), true)
+    assert.equal(isBetter({ base: scores(0.7, 0.08), tuned: scores(0.8, 0.05) }), false)
   })
 })

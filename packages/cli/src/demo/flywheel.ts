@@ -6,6 +6,7 @@ import type { Config, FlatStatus, Job } from '@open-nemo/contract/customization/
 import { readLock } from '@open-nemo/runtime'
 import { homePaths, type PlatformConfig } from '../platform/config.ts'
 import { CORPUS_SOURCE, fetchCorpus, questions, type Split, split, TOPICS, toJsonl } from './corpus.ts'
+import { evaluateModel } from './evaluate.ts'
 import { showGuard } from './guard.ts'
 import {
   ask,
@@ -18,8 +19,7 @@ import {
 } from './platform.ts'
 import { lossSvg, type Point, sparkline } from './plot.ts'
 import { liveLine } from './progress.ts'
-import { type Answered, answersTable, compare, isBetter, scoreTable } from './report.ts'
-import { score } from './score.ts'
+import { type Answered, answersTable, type Comparison, isBetter, scoreTable } from './report.ts'
 
 export interface FlywheelOptions {
   /** Folder for the plot and the answers. */
@@ -76,14 +76,15 @@ export async function flywheel(config: PlatformConfig, options: FlywheelOptions)
   const tuned = await stage('tune', () => tune(clients))
   await stage('serve', () => waitUntilServed(clients.nim, tuned.model, SERVED_WITHIN_MS))
   console.log(`4. ${tuned.model} answers at ${clients.nim}/v1/chat/completions`)
-  const answers = await stage('compare', () => askBoth(clients, parts, tuned))
-
-  const comparison = compare(answers)
-  console.log(`\n${answersTable(answers.slice(0, SHOWN_ANSWERS), process.stdout.columns ?? 110)}\n`)
-  console.log(`${SIZES.heldOut} held-out messages, temperature 0, scored against the references:\n`)
+  const answers = await askBoth(clients, parts, tuned)
+  console.log(`\n${answersTable(answers, process.stdout.columns ?? 110)}\n`)
+  const comparison = await stage('evaluate', () => evaluateBoth(urls, tuned))
+  console.log(
+    `   ${comparison.tuned.rows} held-out messages, temperature 0, scored against the references:\n`,
+  )
   console.log(`${scoreTable(comparison)}\n`)
   showLoss(tuned.status)
-  if (options.files) await writeFiles(options.out, tuned, answers)
+  if (options.files) await writeFiles(options.out, tuned, { comparison, answers })
   const question = parts.heldOut[0]?.question ?? ''
   const guarded = { platform: urls.platform, namespace: NAMESPACE, model: tuned.model, question }
   await stage('guard', () => showGuard({ ...guarded, maxTokens: MAX_TOKENS }))
@@ -226,23 +227,29 @@ function points(status: FlatStatus, key: string): Point[] {
   return status.metrics?.metrics[key] ?? []
 }
 
+/** The answers of both models to the first held-out messages, to look at. */
 async function askBoth({ nim }: Clients, parts: Split, { base, model }: Tuned): Promise<Answered[]> {
+  return mapLimited(parts.heldOut.slice(0, SHOWN_ANSWERS), CONCURRENT, async ({ question, answer }) => ({
+    question,
+    reference: answer,
+    base: await ask(nim, base, question, MAX_TOKENS),
+    tuned: await ask(nim, model, question, MAX_TOKENS),
+  }))
+}
+
+/** Both models on all held-out messages, by evaluation jobs. */
+async function evaluateBoth({ platform }: PlatformUrls, { base, model }: Tuned): Promise<Comparison> {
   const line = liveLine(process.stdout)
-  let done = 0
-  const askAll = (name: string) =>
-    mapLimited(parts.heldOut, CONCURRENT, async ({ question }) => {
-      const answer = await ask(nim, name, question, MAX_TOKENS)
-      line.update(`5. Asking base and tuned: ${++done} of ${2 * parts.heldOut.length} answers`)
-      return answer
-    })
-  const ofBase = await askAll(base)
-  const ofTuned = await askAll(model)
+  const filesUrl = `hf://datasets/${NAMESPACE}/${DATASET}/testing`
+  const evaluate = (name: string, of: string) =>
+    evaluateModel({ platform, namespace: NAMESPACE, model: of, filesUrl, maxTokens: MAX_TOKENS }, (percent) =>
+      line.update(`5. Evaluating the ${name} model: ${percent.toFixed(0)} %`),
+    )
+  const [ofBase, ofTuned] = [await evaluate('base', base), await evaluate('tuned', model)]
   line.end()
-  return parts.heldOut.map(({ question, answer: reference }, i) => {
-    const [b = '', t = ''] = [ofBase[i], ofTuned[i]]
-    const scores = { baseScore: score(b, reference), tunedScore: score(t, reference) }
-    return { question, reference, base: b, tuned: t, ...scores }
-  })
+  console.log(`   jobs ${ofBase.job} and ${ofTuned.job}; a report of the second is in the archive at`)
+  console.log(`   ${platform}/v1/evaluation/jobs/${ofTuned.job}/download-results`)
+  return { base: ofBase.scores, tuned: ofTuned.scores }
 }
 
 function showLoss(status: FlatStatus): void {
@@ -254,13 +261,20 @@ function showLoss(status: FlatStatus): void {
   if (validation.length) console.log(`validation loss  ${validation.join(' → ')}`)
 }
 
-async function writeFiles(out: string, tuned: Tuned, answers: Answered[]): Promise<void> {
+async function writeFiles(
+  out: string,
+  tuned: Tuned,
+  { comparison, answers }: { comparison: Comparison; answers: Answered[] },
+): Promise<void> {
   const dir = resolve(out)
   await mkdir(dir, { recursive: true })
   const plot = join(dir, 'flywheel-loss.svg')
   const svg = lossSvg(tuned.model, points(tuned.status, 'train_loss'), points(tuned.status, 'val_loss'))
   await writeFile(plot, svg)
   const table = join(dir, 'flywheel-answers.json')
-  await writeFile(table, `${JSON.stringify({ base: tuned.base, tuned: tuned.model, answers }, null, 2)}\n`)
+  await writeFile(
+    table,
+    `${JSON.stringify({ base: tuned.base, tuned: tuned.model, comparison, answers }, null, 2)}\n`,
+  )
   console.log(`plot ${plot}\nanswers ${table}`)
 }

@@ -57,7 +57,8 @@ export async function ask(nim: string, model: string, question: string, maxToken
   return answer.choices[0]?.message.content?.trim() ?? ''
 }
 
-async function json<T>(url: string, body?: unknown): Promise<T> {
+/** GETs JSON, or POSTs a body. Throws UpstreamError with what the platform said. */
+export async function json<T>(url: string, body?: unknown): Promise<T> {
   const response = await fetch(
     url,
     body === undefined

@@ -1,36 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type Scored, type Summary, summarise } from './score.ts'
+import type { Scores } from './evaluate.ts'
 
+/** A held-out message with its reference and what both models said. */
 export interface Answered {
   question: string
   reference: string
   base: string
   tuned: string
-  baseScore: Scored
-  tunedScore: Scored
 }
 
 export interface Comparison {
-  base: Summary
-  tuned: Summary
-  /** Rows on which the tuned model's F1 is higher, and lower. */
-  better: number
-  worse: number
+  base: Scores
+  tuned: Scores
 }
 
-/** Means of both models over the same rows, and how many rows each one won. */
-export function compare(rows: Answered[]): Comparison {
-  return {
-    base: summarise(rows.map((row) => row.baseScore)),
-    tuned: summarise(rows.map((row) => row.tunedScore)),
-    better: rows.filter((row) => row.tunedScore.f1 > row.baseScore.f1).length,
-    worse: rows.filter((row) => row.tunedScore.f1 < row.baseScore.f1).length,
-  }
-}
-
-/** Better means: a higher mean, and more rows won than lost, so that no single row decides. */
-export function isBetter({ base, tuned, better, worse }: Comparison): boolean {
-  return tuned.f1 > base.f1 && better > worse
+/** Better means: a mean F1 that is higher by more than the standard errors of both, so that chance does not decide. */
+export function isBetter({ base, tuned }: Comparison): boolean {
+  return tuned.f1 - base.f1 > tuned.f1Error + base.f1Error
 }
 
 const SCORE_ROWS = [
@@ -41,13 +27,9 @@ const SCORE_ROWS = [
 ] as const
 
 /** The scores of both models as a table. */
-export function scoreTable({ base, tuned, better, worse }: Comparison): string {
+export function scoreTable({ base, tuned }: Comparison): string {
   const rows = SCORE_ROWS.map(([label, key]) => [label, base[key].toFixed(3), tuned[key].toFixed(3)])
-  const equal = base.rows - better - worse
-  return [
-    table([['', 'base', 'tuned'], ...rows], [20, 8, 8]),
-    `tuned is better on ${better} of ${base.rows} rows, worse on ${worse}, equal on ${equal}`,
-  ].join('\n')
+  return table([['', 'base', 'tuned'], ...rows], [20, 8, 8])
 }
 
 /** Some answers side by side, in columns that fit `width`. */
