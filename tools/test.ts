@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// `npm test`. Tiers: NEMO_TEST_TIERS=lint,conformance,unit,trainer,slow,cluster picks some; a machine that cannot run one says so.
+// `npm test`. Tiers: NEMO_TEST_TIERS=lint,conformance,tools,unit,trainer,slow,cluster picks some; a machine that cannot run one says so.
 import { cluster } from './test-tiers/cluster.ts'
 import { conformance } from './test-tiers/conformance.ts'
+import { labTools } from './test-tiers/lab-tools.ts'
 import { lint } from './test-tiers/lint.ts'
 import { consoleReport, type Report } from './test-tiers/report.ts'
 import { slow } from './test-tiers/slow.ts'
@@ -12,6 +13,7 @@ import { unit } from './test-tiers/unit.ts'
 const tiers: Record<string, (report: Report) => Promise<void>> = {
   lint,
   conformance,
+  tools: labTools,
   unit,
   trainer,
   slow,
