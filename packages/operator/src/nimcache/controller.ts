@@ -119,7 +119,8 @@ function pulling(resource: KubeObject, given: Given): Plan {
   if (isCached && pvcUID) {
     return {
       apply: claims,
-      remove: [...jobs.filter((job) => !isEnded(job)).map(refOf), ...accounts.map(refOf)],
+      // One that has ended well says no more than the status does, and its pod would stand in every list.
+      remove: [...jobs, ...accounts].map(refOf),
       status: readyAgain(resource, { world, spec, puller }),
     }
   }
