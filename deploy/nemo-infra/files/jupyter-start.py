@@ -5,12 +5,13 @@ import os
 import shutil
 from pathlib import Path
 
-SOURCE = Path("/etc/open-nemo/jupyter/flywheel.ipynb")
+# The image brings it; another image may have none.
+SOURCE = Path("/opt/open-nemo/notebooks/flywheel.ipynb")
 
 
 def main(env):
     target = Path(env["HOME"]) / SOURCE.name
-    if not target.exists():
+    if SOURCE.exists() and not target.exists():
         shutil.copyfile(SOURCE, target)
     # The token comes in JUPYTER_TOKEN, so that no list of processes shows it.
     options = ["--ip=0.0.0.0", "--port=8888", "--no-browser", f"--ServerApp.root_dir={env['HOME']}"]
