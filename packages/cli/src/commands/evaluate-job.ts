@@ -14,9 +14,7 @@ export async function evaluateJobCommand(
   process.once('SIGINT', interrupt)
   try {
     const status = await evaluateJob(ctx, id, abort.signal)
-    console.log(
-      status ? `${id} ended: ${status}` : `${id} is not there, or is held by another worker`,
-    )
+    console.log(status ? `${id} ended: ${status}` : `${id} is not there, or is held by another worker`)
     if (!status) return 3
     return status === 'completed' ? 0 : 1
   } finally {
