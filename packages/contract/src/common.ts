@@ -17,12 +17,19 @@ export const ownership = z.looseObject({
 
 export const customFields = z.record(z.string(), z.unknown())
 
-export const errorResponse = z.object({ detail: z.string(), code: z.string().optional() })
-export const validationErrorResponse = z.object({
-  detail: z.array(
-    z.object({ loc: z.array(z.union([z.string(), z.int()])), msg: z.string(), type: z.string() }),
-  ),
+const validationItems = z.array(
+  z.looseObject({ loc: z.array(z.union([z.string(), z.int()])), msg: z.string(), type: z.string() }),
+)
+
+/** What the Hub's clients (a text) and OpenAI's (an object) read beside `detail`. */
+const clientError = z.union([z.string(), z.looseObject({ message: z.string() })])
+
+export const errorResponse = z.looseObject({
+  detail: z.union([z.string(), validationItems]),
+  code: z.string().optional(),
+  error: clientError.optional(),
 })
+export const validationErrorResponse = errorResponse
 
 /** A name of a service of the platform. */
 export const SERVICE_NAMES = [

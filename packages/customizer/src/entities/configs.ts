@@ -7,6 +7,7 @@ import {
   nowMicros,
   pageSchema,
   parseListQuery,
+  refuseUnstorable,
 } from '@open-nemo/contract'
 import { customizationErrors as errors } from '@open-nemo/contract/customization/errors.ts'
 import {
@@ -27,7 +28,6 @@ import {
   newEntity,
   readEntities,
   readEntity,
-  refuseUnstorable,
   updateEntity,
 } from './store.ts'
 import { type EntityRoutes, presentTarget } from './targets.ts'
@@ -159,7 +159,7 @@ export function registerConfigs({ app, db }: EntityRoutes): void {
       response: deleteResponse,
     },
     async ({ params }) => {
-      const id = await deleteEntity(db, 'config', keyOf(params))
+      const id = (await deleteEntity(db, 'config', keyOf(params)))?.id
       if (!id) throw notFound('config', referenceOf(keyOf(params)))
       return { id, deleted_at: nowMicros(), message: 'Resource deleted successfully.' }
     },

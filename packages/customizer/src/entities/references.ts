@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { customizationErrors as errors } from '@open-nemo/contract/customization/errors.ts'
 import type { Queryable } from '@open-nemo/runtime'
-import { type Entity, type EntityKind, type Key, readEntities, readEntity } from './store.ts'
+import { type Entity, type EntityKind, type Key, readEntities, readEntity, referenceOf } from './store.ts'
+
+export { referenceOf } from './store.ts'
 
 /**
  * The entity that a reference names. `ns/name@version` and `name` (of namespace `default`) are looked up as they are;
@@ -33,10 +35,6 @@ export function exactKeys(reference: string): Key[] {
 export function fits(entity: Key, reference: string): boolean {
   const full = referenceOf(entity)
   return [entity.name, full, entity.name.split('@')[0], full.split('@')[0]].includes(reference)
-}
-
-export function referenceOf({ namespace, name }: Key): string {
-  return `${namespace}/${name}`
 }
 
 export function notFound(kind: EntityKind, name: string): Error {

@@ -6,6 +6,7 @@ import {
   nowMicros,
   pageSchema,
   parseListQuery,
+  refuseUnstorable,
 } from '@open-nemo/contract'
 import { customizationErrors as errors } from '@open-nemo/contract/customization/errors.ts'
 import { targetCreate, targetEntity, targetUpdate } from '@open-nemo/contract/customization/schemas.ts'
@@ -19,7 +20,6 @@ import {
   newEntity,
   readEntities,
   readEntity,
-  refuseUnstorable,
   updateEntity,
 } from './store.ts'
 
@@ -143,7 +143,7 @@ export function registerTargets({ app, db, catalogue, activeJobOf }: EntityRoute
       const name = referenceOf(keyOf(params))
       const job = await activeJobOf(name)
       if (job) throw errors.TARGET_IN_USE({ name, id: job })
-      const id = await deleteEntity(db, 'target', keyOf(params))
+      const id = (await deleteEntity(db, 'target', keyOf(params)))?.id
       if (!id) throw notFound('target', name)
       return { id, deleted_at: nowMicros(), message: 'Resource deleted successfully.' }
     },

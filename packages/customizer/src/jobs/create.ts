@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { newId, nowMicros, UpstreamError } from '@open-nemo/contract'
+import { newId, nowMicros, refuseUnstorable, UpstreamError } from '@open-nemo/contract'
 import { customizationErrors as errors } from '@open-nemo/contract/customization/errors.ts'
 import type { FineTuningOrigin } from '@open-nemo/contract/customization/fine-tuning.ts'
 import {
@@ -17,7 +17,7 @@ import { createDataStoreClient } from '@open-nemo/contract/data-store/client.ts'
 import { isUniqueViolation, type Queryable, type ServiceContext, validate } from '@open-nemo/runtime'
 import { listFiles, reach, resolveDataset, type SourceContext } from '../data/source.ts'
 import { findByReference, referenceOf } from '../entities/references.ts'
-import { type Entity, readEntity, refuseUnstorable } from '../entities/store.ts'
+import { type Entity, readEntity } from '../entities/store.ts'
 import { requireWeights } from '../entities/targets.ts'
 import type { JobTable } from './list.ts'
 import { type OutputModel, parseOutputModel } from './output-model.ts'

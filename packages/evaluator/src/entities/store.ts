@@ -1,28 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-import { newId, nowMicros } from '@open-nemo/contract'
+import { newId, nowMicros, stated } from '@open-nemo/contract'
 import type { Database, Queryable } from '@open-nemo/runtime'
+import type { Entity, Key } from '@open-nemo/runtime/documents/index.ts'
 import { type Secrets, takeSecrets } from './secrets.ts'
+
+export type { Entity, Key } from '@open-nemo/runtime/documents/index.ts'
 
 export type EntityKind = 'target' | 'config'
 
 /** A target or config as stored: secrets are masked. */
-export interface Entity {
-  id: string
-  namespace: string
-  name: string
-  created_at: string
-  updated_at: string
-  [field: string]: unknown
-}
-
 export interface Stored {
   doc: Entity
   secrets: Secrets
-}
-
-export interface Key {
-  namespace: string
-  name: string
 }
 
 export const ID_PREFIX: Record<EntityKind, string> = { target: 'eval-target', config: 'eval-config' }
@@ -41,11 +30,6 @@ export function newEntity(kind: EntityKind, body: Record<string, unknown>): Stor
     custom_fields: body.custom_fields ?? {},
   }
   return { secrets: takeSecrets(doc), doc }
-}
-
-/** Without fields that are null: answers leave them out. */
-export function stated(body: Record<string, unknown>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null && value !== undefined))
 }
 
 /** Stores a new entity; false when its name is taken. */

@@ -8,6 +8,7 @@ import {
   nowMicros,
   pageSchema,
   parseListQuery,
+  refuseUnstorable,
 } from '@open-nemo/contract'
 import type { ConfigData } from '@open-nemo/contract/guardrails/config-data.ts'
 import { guardrailsErrors as errors } from '@open-nemo/contract/guardrails/errors.ts'
@@ -29,7 +30,6 @@ import {
   patchedConfig,
   readConfig,
   readConfigs,
-  refuseUnstorable,
   replaceConfig,
 } from './store.ts'
 

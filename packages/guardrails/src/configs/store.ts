@@ -1,40 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-import { invalid, newId, nowMicros } from '@open-nemo/contract'
+import { newId, nowMicros, stated } from '@open-nemo/contract'
 import type { GuardrailConfig } from '@open-nemo/contract/guardrails/schemas.ts'
 import type { Database, Queryable } from '@open-nemo/runtime'
+import type { Key } from '@open-nemo/runtime/documents/index.ts'
 import { keepMasked } from './secrets.ts'
 
-export interface Key {
-  namespace: string
-  name: string
-}
-
-export const idOf = ({ namespace, name }: Key) => `${namespace}/${name}`
+export { type Key, referenceOf as idOf } from '@open-nemo/runtime/documents/index.ts'
 
 /** A document with name, times and defaults filled in; a missing name is made up, a missing namespace `default`. */
 export function newConfig(body: Record<string, unknown>): GuardrailConfig {
   const now = nowMicros()
-  const stated = Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null))
   return {
-    ...stated,
+    ...stated(body),
     created_at: now,
     updated_at: now,
     namespace: String(body.namespace || 'default'),
     name: String(body.name || newId('guardrail')),
     custom_fields: (body.custom_fields as Record<string, unknown>) ?? {},
     schema_version: '1.0',
-  }
-}
-
-/** Throws a 422 for text that the database cannot store: U+0000 and halves of surrogate pairs. */
-export function refuseUnstorable(value: unknown, loc: (string | number)[] = ['body']): void {
-  if (typeof value === 'string' && (value.includes('\0') || !value.isWellFormed())) {
-    throw invalid(loc, 'holds U+0000 or half a surrogate pair, which cannot be stored')
-  }
-  if (typeof value !== 'object' || value === null) return
-  for (const [key, inner] of Object.entries(value)) {
-    refuseUnstorable(key, [...loc, '(key)'])
-    refuseUnstorable(inner, [...loc, key])
   }
 }
 
@@ -68,10 +51,10 @@ export async function readConfigs(db: Queryable): Promise<GuardrailConfig[]> {
 
 /** The document with a patch in it; empty fields keep their old value. */
 export function patchedConfig(old: GuardrailConfig, patch: Record<string, unknown>): GuardrailConfig {
-  const stated = Object.entries(patch).filter(
+  const given = Object.entries(patch).filter(
     ([key, v]) => v !== null && v !== '' && key !== 'name' && key !== 'namespace',
   )
-  const changed = { ...old, ...Object.fromEntries(stated), updated_at: nowMicros() }
+  const changed = { ...old, ...Object.fromEntries(given), updated_at: nowMicros() }
   if (patch.data && old.data) changed.data = keepMasked(patch.data as Record<string, unknown>, old.data)
   // The configuration is either here or in files.
   if (patch.data && !patch.files_url) delete changed.files_url

@@ -1,5 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-import { deleteResponse, listQuerySchema, nowMicros, pageSchema } from '@open-nemo/contract'
+import {
+  deleteResponse,
+  listQuerySchema,
+  nowMicros,
+  pageSchema,
+  refuseUnstorable,
+  stated,
+} from '@open-nemo/contract'
 import { deploymentErrors as errors } from '@open-nemo/contract/deployment/errors.ts'
 import {
   deploymentConfig,
@@ -22,8 +29,6 @@ import {
   readEntities,
   readEntity,
   referenceOf,
-  refuseUnstorable,
-  stated,
   updateEntity,
 } from './store.ts'
 
