@@ -29,7 +29,6 @@ export const errorResponse = z.looseObject({
   code: z.string().optional(),
   error: clientError.optional(),
 })
-export const validationErrorResponse = errorResponse
 
 /** A name of a service of the platform. */
 export const SERVICE_NAMES = [

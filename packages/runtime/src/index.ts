@@ -21,3 +21,5 @@ export { type FetchHandler, ListenError, type Listener, serve } from './http/ser
 export type { RunningService, ServiceContext, ServiceDefinition } from './service.ts'
 export { createLogger, type Logger, silentLogger } from './telemetry/log.ts'
 export { createMetrics, Registry } from './telemetry/metrics.ts'
+export { startTracing } from './telemetry/otel/start.ts'
+export { type Carrier, inSpan, type Span, tracing } from './telemetry/tracing.ts'

@@ -10,6 +10,7 @@ import {
   parseConfig,
   type ServiceContext,
   serve,
+  startTracing,
   takeLock,
 } from '@open-nemo/runtime'
 import { loadCatalogue } from '@open-nemo/runtime/catalogue/index.ts'
@@ -90,6 +91,7 @@ export async function openContext(name: ServiceName, given: Env) {
     for (const step of undo.splice(0).reverse()) await step()
   }
   try {
+    undo.push(await startTracing(env, log))
     const dataDir = paths.service(name)
     await mkdir(dataDir, { recursive: true })
     const db = await openDatabase(config, log)

@@ -16,6 +16,7 @@ import {
   type RunningService,
   type ServiceContext,
   serve,
+  startTracing,
   takeLock,
 } from '@open-nemo/runtime'
 import { loadCatalogue } from '@open-nemo/runtime/catalogue/index.ts'
@@ -44,6 +45,7 @@ export async function startPlatform(config: PlatformConfig, env: Env): Promise<P
   }
   try {
     const log = createLogger({ level: config.logLevel, file: paths.log })
+    undo.push(await startTracing(env, log))
     const metrics = createMetrics({ process: true })
     const states = new Map<ServiceName, ServiceState>()
     for (const name of SERVICE_NAMES) {

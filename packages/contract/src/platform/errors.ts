@@ -28,4 +28,9 @@ export const platformErrors = defineErrors('platform', {
     message: 'the body is larger than {limit} bytes',
     hint: 'Send less at once, or put the data into the Data Store and name it here',
   },
+  UNSTORABLE_TEXT: {
+    status: 422,
+    message: 'the request holds a NUL character or half a surrogate pair, which cannot be stored',
+    hint: 'Leave it out',
+  },
 })

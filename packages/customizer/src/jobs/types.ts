@@ -7,6 +7,7 @@ import type {
   StatusLog,
   TrainingOption,
 } from '@open-nemo/contract/customization/schemas.ts'
+import type { Carrier } from '@open-nemo/runtime'
 import type { StoredJob } from '@open-nemo/runtime/jobs/index.ts'
 import type { DataSource } from '../data/source.ts'
 
@@ -40,6 +41,8 @@ export interface JobPayload {
   warnings: JobWarning[]
   /** Only in jobs that OpenAI's API made. */
   fine_tuning?: FineTuningOrigin
+  /** Trace of the request that made it; absent while traces are off. */
+  trace?: Carrier
 }
 
 /** What has come of a job so far. */

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ApiError, nowMicros } from '@open-nemo/contract'
 import type { JobStatus } from '@open-nemo/contract/customization/schemas.ts'
-import type { Logger } from '@open-nemo/runtime'
+import { inSpan, type Logger } from '@open-nemo/runtime'
 import { LeaseLostError } from '@open-nemo/runtime/jobs/index.ts'
 import { DataError } from '../data/lines.ts'
 import type { JobTable } from '../jobs/list.ts'
@@ -112,8 +112,10 @@ export function createRunner(options: RunnerOptions): Runner {
     log.info({ job: job.id, step: job.step, attempt: job.attempt }, 'job taken up')
     try {
       void markWaiting().catch((err) => log.warn({ err }, 'waiting jobs could not be marked'))
-      await runSteps(run, await firstStep(run, job.step))
-      await finish(run, 'completed')
+      await inSpan(spanOf(job), async () => {
+        await runSteps(run, await firstStep(run, job.step))
+        await finish(run, 'completed')
+      })
     } catch (err) {
       await conclude(run, err)
     } finally {
@@ -147,7 +149,7 @@ export function createRunner(options: RunnerOptions): Runner {
       if (!step) break
       failing = step.part
       throwIfStopped(run.signal)
-      await step.work(options, run)
+      await inSpan({ name: `step ${step.name}` }, () => step.work(options, run))
       await run.completeStep(STEPS[i + 1]?.name ?? DONE)
     }
   }
@@ -259,6 +261,12 @@ async function firstStep(run: Run, step: string): Promise<string> {
   const metrics = { train_loss: [], val_loss: [] }
   await run.update((state) => ({ ...state, event_offset: 0, trainer: null, data: null, metrics }))
   return 'data'
+}
+
+/** One worker's work on a job, in the trace of the request that made it. */
+function spanOf(job: CustomizationJob) {
+  const attributes = { 'nemo.job': job.id, 'nemo.attempt': job.attempt, 'nemo.step': job.step }
+  return { service: 'customizer', name: 'customization job', parent: job.payload.trace, attributes }
 }
 
 async function removeLeftovers(workdir: string): Promise<void> {

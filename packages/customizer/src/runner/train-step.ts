@@ -10,6 +10,7 @@ import type { JobPayload, JobState } from '../jobs/types.ts'
 import { type Launcher, withPercent } from './launcher.ts'
 import { retry } from './retry.ts'
 import { JobFailure, type Run, Stopped, throwIfStopped } from './run.ts'
+import { type TrainerSpans, trainerSpans } from './trainer-spans.ts'
 
 export interface TrainContext {
   catalogue: ServiceContext['catalogue']
@@ -141,9 +142,11 @@ async function followOrStop(executor: Executor, execution: Execution, run: Run):
   const begun = new AbortController()
   const tell = (reason: string) => void run.tell('TrainingJobPending', reason)
   void execution.waiting?.(tell, AbortSignal.any([begun.signal, run.signal]))
+  const spans = trainerSpans(run.id)
   try {
-    await follow(execution, run, () => begun.abort())
+    await follow(execution, run, { spans, onStarted: () => begun.abort() })
   } finally {
+    spans.end()
     begun.abort()
   }
   if (!run.signal.aborted) return
@@ -154,8 +157,13 @@ async function followOrStop(executor: Executor, execution: Execution, run: Run):
   throw new Stopped(reason)
 }
 
-async function follow(execution: Execution, run: Run, onStarted: () => void): Promise<void> {
+async function follow(
+  execution: Execution,
+  run: Run,
+  { spans, onStarted }: { spans: TrainerSpans; onStarted: () => void },
+): Promise<void> {
   for await (const batch of execution.events(run.state.event_offset, run.signal)) {
+    spans.take(batch.map((event) => event.value))
     const hasStarted = batch.some((event) => event.value.event === 'started')
     const take = (state: JobState) =>
       batch.reduce((now, { value, offset }) => applyEvent(now, value, offset), state)

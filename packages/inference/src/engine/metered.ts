@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Registry } from '@open-nemo/runtime'
+import { type Registry, tracing } from '@open-nemo/runtime'
 import { Counter, Histogram } from 'prom-client'
 import type { Engine } from './types.ts'
 
@@ -17,17 +17,31 @@ export function metered(engine: Engine, metrics: Registry, model: string): Engin
     async *generate(request, signal) {
       const start = performance.now()
       let isFirst = true
-      for await (const event of engine.generate(request, signal)) {
-        if (event.type === 'start') {
-          tokens.inc({ model, kind: 'prompt' }, event.promptTokens)
-          tokens.inc({ model, kind: 'cached' }, event.cachedTokens)
-        } else if (event.type === 'end') {
-          tokens.inc({ model, kind: 'completion' }, event.completionTokens)
-        } else if (isFirst && event.type === 'text') {
-          isFirst = false
-          first.observe({ model }, (performance.now() - start) / 1000)
+      const span = tracing()?.begin({
+        service: 'engine',
+        name: 'generate',
+        attributes: { 'gen_ai.request.model': model },
+      })
+      try {
+        for await (const event of engine.generate(request, signal)) {
+          if (event.type === 'start') {
+            tokens.inc({ model, kind: 'prompt' }, event.promptTokens)
+            tokens.inc({ model, kind: 'cached' }, event.cachedTokens)
+            span?.set({ 'gen_ai.usage.input_tokens': event.promptTokens })
+          } else if (event.type === 'end') {
+            tokens.inc({ model, kind: 'completion' }, event.completionTokens)
+            span?.set({ 'gen_ai.usage.output_tokens': event.completionTokens })
+          } else if (isFirst && event.type === 'text') {
+            isFirst = false
+            first.observe({ model }, (performance.now() - start) / 1000)
+          }
+          yield event
         }
-        yield event
+      } catch (err) {
+        span?.fail(err)
+        throw err
+      } finally {
+        span?.end()
       }
     },
   }

@@ -7,7 +7,9 @@ import {
 } from 'node:http'
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { type Carrier, tracing } from '@open-nemo/runtime'
 import { hostRole } from '@open-nemo/runtime/gateway/table.ts'
+import { clientSpan } from '@open-nemo/runtime/telemetry/http-spans.ts'
 
 /** One request to an upstream. */
 export interface Outgoing {
@@ -36,9 +38,16 @@ export function createTransport(inner: typeof globalThis.fetch): Transport & { c
   const pool = { keepAlive: true, maxSockets: 1024, maxFreeSockets: 256, scheduling: 'lifo' } as const
   const agents = { http: new HttpAgent(pool), https: new HttpsAgent(pool) }
 
-  const transport = async ({ url, headers, body, signal }: Outgoing): Promise<Response> => {
+  const transport = async (outgoing: Outgoing): Promise<Response> => {
+    const { url, headers, body, signal } = outgoing
     const target = new URL(url)
     if (hostRole(target.hostname) !== undefined) return inner(url, { method: 'POST', headers, body, signal })
+    if (!tracing()) return await post(target, outgoing)
+    const withContext = (context: Carrier) =>
+      post(target, { ...outgoing, headers: { ...headers, ...context } })
+    return await clientSpan({ method: 'POST', url: target }, withContext)
+  }
+  const post = async (target: URL, { headers, body, signal }: Outgoing): Promise<Response> => {
     const secure = target.protocol === 'https:'
     const agent = secure ? agents.https : agents.http
     const length = String(Buffer.byteLength(body))

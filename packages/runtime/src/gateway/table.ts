@@ -46,10 +46,8 @@ interface PathRule {
 
 /** Paths of the one-port platform API. GET /v1/models there is the entity store's. */
 const PATHS: PathRule[] = [
-  {
-    path: /^\/v1\/(chat\/completions|completions|embeddings|classify|ranking|tokenize|detokenize|tokenizer_info)$/,
-    service: 'inference',
-  },
+  { path: /^\/v1\/(chat\/completions|completions|embeddings|classify|ranking)$/, service: 'inference' },
+  { path: /^(\/v1)?\/(tokenize|detokenize|tokenizer_info)$/, service: 'inference' },
   { path: /^\/v1\/(metadata|version|license)$/, service: 'inference', methods: ['GET', 'HEAD'] },
   { path: /^\/v1\/(hf|datastore|files)(\/|$)/, service: 'data-store' },
   { path: /^\/v1\/fine_tuning(\/|$)/, service: 'customizer' },

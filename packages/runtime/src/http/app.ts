@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { randomUUID } from 'node:crypto'
 import { platformErrors } from '@open-nemo/contract/platform/errors.ts'
-import { Hono } from 'hono'
+import { type Context, Hono } from 'hono'
+import { carrierOf, serverSpan } from '../telemetry/http-spans.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { type Registry, requestDuration } from '../telemetry/metrics.ts'
+import { tracing } from '../telemetry/tracing.ts'
 import { type ErrorStyle, errorResponse } from './error-response.ts'
 import { openApiDocument } from './openapi.ts'
 import type { RouteInfo } from './route.ts'
@@ -50,7 +52,7 @@ export function createApp(options: AppOptions): App {
     const given = c.req.header('x-request-id')
     const requestId = given && REQUEST_ID.test(given) ? given : randomUUID()
     c.set('requestId', requestId)
-    await next()
+    await (tracing() ? traced(options.name, c, next) : next())
     c.res.headers.set('x-request-id', requestId)
     const seconds = (performance.now() - start) / 1000
     const route = c.get('route') ?? 'none'
@@ -83,6 +85,26 @@ export function createApp(options: AppOptions): App {
   )
   app.get('/openapi.json', (c) => c.json(openApiDocument(app.meta.routes, options)))
   return app
+}
+
+/** Runs the handlers of a request in its span. */
+async function traced(service: string, c: Context<AppEnv>, next: () => Promise<void>): Promise<void> {
+  const { method } = c.req
+  const call = {
+    service,
+    method,
+    url: new URL(c.req.url),
+    name: method,
+    parent: carrierOf(c.req.raw.headers),
+  }
+  const answer = await serverSpan(call, async (span) => {
+    await next()
+    const route = c.get('route')
+    if (route) span?.rename(`${method} ${route}`)
+    span?.set({ 'http.route': route, 'nemo.request_id': c.get('requestId') })
+    return c.res
+  })
+  if (answer !== c.res) c.res = answer
 }
 
 function mountHealth(app: App, options: AppOptions): void {

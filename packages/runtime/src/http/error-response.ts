@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { ApiError, ValidationError } from '@open-nemo/contract'
+import { platformErrors } from '@open-nemo/contract/platform/errors.ts'
 
 /** Wire shape of errors: FastAPI's, the Hugging Face Hub's (`error` and headers), or OpenAI's (`error` object). */
 export type ErrorStyle = 'fastapi' | 'hub' | 'openai'
@@ -25,11 +26,21 @@ export function errorResponse(
       unexpected: false,
     }
   }
+  if (isUnstorable(err))
+    return errorResponse(platformErrors.UNSTORABLE_TEXT({}, { cause: err }), style, requestId)
   const message = `Internal Server Error${requestId ? ` (request ${requestId}; the service's log has the cause)` : ''}`
   return {
     response: render({ status: 500, detail: message, message, code: 'INTERNAL', style }),
     unexpected: true,
   }
+}
+
+/** Whether PostgreSQL refused a text of the request: it takes neither U+0000 nor, in JSON, half a surrogate pair. */
+function isUnstorable(err: unknown): boolean {
+  if (!(err instanceof Error && 'code' in err)) return false
+  return (
+    err.code === '22021' || err.code === '22P05' || (err.code === '22P02' && /\bjson\b/.test(err.message))
+  )
 }
 
 interface Rendering {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { errorResponse, validationErrorResponse } from '@open-nemo/contract'
+import { errorResponse } from '@open-nemo/contract'
 import { z } from 'zod'
 import type { RouteInfo } from './route.ts'
 
@@ -36,7 +36,7 @@ function operation(r: RouteInfo, tag: string): Record<string, unknown> {
     responses: {
       [r.status]: { description: 'Success', ...(r.response ? { content: json(r.response, 'output') } : {}) },
       ...(r.body || r.query
-        ? { 422: { description: 'Validation error', content: json(validationErrorResponse, 'output') } }
+        ? { 422: { description: 'Validation error', content: json(errorResponse, 'output') } }
         : {}),
       default: { description: 'Error', content: json(errorResponse, 'output') },
     },
