@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-import { invalid } from '@open-nemo/contract'
+import { invalid, walkFields } from '@open-nemo/contract'
 import { MASKED_KEY } from '@open-nemo/contract/entity-store/schemas.ts'
 
 /** Secret values taken out of a document, by JSON pointer. They live in a column that no answer reads. */
 export type Secrets = Record<string, string>
 
 type Tree = Record<string, unknown>
-
-const MAX_DEPTH = 32
 
 /**
  * Replaces each `api_key` in `value` by a mask, in place, and returns what was there.
@@ -17,7 +15,7 @@ const MAX_DEPTH = 32
  */
 export function takeSecrets(value: Tree, previous: { doc: Tree; secrets: Secrets } | undefined): Secrets {
   const found: Secrets = {}
-  walk(value, [], (holder, key, path) => {
+  walkFields(value, (holder, key, path) => {
     if (key !== 'api_key' || typeof holder[key] !== 'string' || holder[key] === '') return
     const pointer = toPointer(path)
     if (holder[key] === MASKED_KEY) {
@@ -51,29 +49,6 @@ export function secretsOutside(secrets: Secrets, fields: readonly string[]): Sec
   return Object.fromEntries(
     Object.entries(secrets).filter(([pointer]) => !fields.includes(fromPointer(pointer)[0] ?? '')),
   )
-}
-
-function walk(
-  node: unknown,
-  path: string[],
-  visit: (holder: Tree, key: string, path: string[]) => void,
-): void {
-  if (typeof node === 'string') checkText(node, path)
-  if (typeof node !== 'object' || node === null) return
-  if (path.length >= MAX_DEPTH)
-    throw invalid(['body', ...path.slice(0, 4)], `is nested over ${MAX_DEPTH} deep`)
-  for (const key of Object.keys(node)) {
-    const inner = [...path, key]
-    checkText(key, inner)
-    visit(node as Tree, key, inner)
-    walk((node as Tree)[key], inner, visit)
-  }
-}
-
-function checkText(text: string, path: string[]): void {
-  if (text.includes('\0') || !text.isWellFormed()) {
-    throw invalid(['body', ...path], 'must not hold the character U+0000 or half of a surrogate pair')
-  }
 }
 
 function at(node: unknown, path: string[]): Tree | undefined {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { KINDS } from '@open-nemo/contract/kubernetes/crds.ts'
+import { quantity } from '@open-nemo/contract/kubernetes/quantity.ts'
 import { isOurs } from '../hooks/crds.ts'
 import type { Kube, KubeObject } from '../kube/api.ts'
 import { CRDS, LIMIT_RANGES, QUOTAS, SECRETS, SERVICES, STORAGE_CLASSES } from '../kube/resources.ts'
-import { quantity } from './quantity.ts'
 import type { Finding, Wanted } from './types.ts'
 
 /** Looks at one thing; its failures other than a missing right are the API server's. */

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import { quantity } from '@open-nemo/contract/kubernetes/quantity.ts'
 import type { KubeObject } from '../kube/api.ts'
 import { NODES, PODS } from '../kube/resources.ts'
 import type { Check } from './cluster.ts'
-import { quantity } from './quantity.ts'
 import type { Finding } from './types.ts'
 
 interface Taint {

@@ -245,3 +245,27 @@ function revisionOf(target: RevisionTarget): string {
 function encodePath(path: string): string {
   return path.split('/').map(encodeURIComponent).join('/')
 }
+
+/**
+ * A client of the hub at an `hf_endpoint`; without one, and for our own spellings of it, the Data Store. Others go out
+ * through the same `fetch`.
+ */
+export function createHubClient({
+  endpoint: given,
+  dataStoreUrl,
+  fetch,
+}: {
+  endpoint?: string | null | undefined
+  dataStoreUrl: string
+  fetch: typeof globalThis.fetch
+}): DataStoreClient {
+  const endpoint = given?.replace(/\/+$/, '')
+  if (!endpoint) return createDataStoreClient({ baseUrl: dataStoreUrl, fetch })
+  if (endpoint.endsWith('/v1/hf')) {
+    return createDataStoreClient({ baseUrl: endpoint.slice(0, -'/v1/hf'.length), fetch })
+  }
+  // Hubs elsewhere have no /v1/hf before their paths.
+  const outside: typeof globalThis.fetch = (input, init) =>
+    fetch(typeof input === 'string' ? input.replace('/v1/hf/', '/') : input, init)
+  return createDataStoreClient({ baseUrl: endpoint, fetch: outside })
+}

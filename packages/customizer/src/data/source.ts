@@ -2,7 +2,7 @@
 import { UpstreamError } from '@open-nemo/contract'
 import { customizationErrors as errors } from '@open-nemo/contract/customization/errors.ts'
 import type { JobDataset } from '@open-nemo/contract/customization/schemas.ts'
-import { createDataStoreClient, type DataStoreClient } from '@open-nemo/contract/data-store/client.ts'
+import { createHubClient, type DataStoreClient } from '@open-nemo/contract/data-store/client.ts'
 import { parseFilesUrl } from '@open-nemo/contract/data-store/refs.ts'
 import type { TreeEntry } from '@open-nemo/contract/data-store/schemas.ts'
 import type { EntityStoreClient } from '@open-nemo/contract/entity-store/client.ts'
@@ -79,18 +79,9 @@ function sourceOf(
   }
 }
 
-/** A client of the hub that holds the source. Our own spellings of the Data Store lead to it; others go out. */
-export function clientOf(ctx: SourceContext, source: DataSource): DataStoreClient {
-  const endpoint = source.hfEndpoint?.replace(/\/+$/, '')
-  if (!endpoint) return createDataStoreClient({ baseUrl: ctx.dataStoreUrl, fetch: ctx.fetch })
-  if (endpoint.endsWith('/v1/hf')) {
-    return createDataStoreClient({ baseUrl: endpoint.slice(0, -'/v1/hf'.length), fetch: ctx.fetch })
-  }
-  // Hubs elsewhere have no /v1/hf before their paths.
-  const fetch: typeof globalThis.fetch = (input, init) =>
-    ctx.fetch(typeof input === 'string' ? input.replace('/v1/hf/', '/') : input, init)
-  return createDataStoreClient({ baseUrl: endpoint, fetch })
-}
+/** A client of the hub that holds the source. */
+export const clientOf = (ctx: SourceContext, source: DataSource): DataStoreClient =>
+  createHubClient({ ...ctx, endpoint: source.hfEndpoint })
 
 /** The source's files by folder. Throws DATASET_NOT_FOUND, DATASET_UNREADABLE, or DATASET_EMPTY. */
 export async function listFiles(ctx: SourceContext, source: DataSource): Promise<DataFiles> {

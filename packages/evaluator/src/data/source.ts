@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { UpstreamError } from '@open-nemo/contract'
-import { createDataStoreClient, type DataStoreClient } from '@open-nemo/contract/data-store/client.ts'
+import { createHubClient, type DataStoreClient } from '@open-nemo/contract/data-store/client.ts'
 import { isDataStoreUrl, parseFilesUrl, type RepoRef } from '@open-nemo/contract/data-store/refs.ts'
 import type { TreeEntry } from '@open-nemo/contract/data-store/schemas.ts'
 import type { EntityStoreClient } from '@open-nemo/contract/entity-store/client.ts'
@@ -64,26 +64,13 @@ function sourceOf(
     return {
       label: url,
       ref: parseFilesUrl(url),
-      client: clientOf(ctx, more.hf_endpoint ?? ''),
+      client: createHubClient({ ...ctx, endpoint: more.hf_endpoint }),
       limit: more.limit || undefined,
     }
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause)
     throw errors.DATASET_UNREADABLE({ name: url, reason }, { cause })
   }
-}
-
-/** A client of the hub that holds a dataset; our own spellings of the Data Store lead to it, others go out. */
-function clientOf(ctx: DataContext, hfEndpoint: string): DataStoreClient {
-  const endpoint = hfEndpoint.replace(/\/+$/, '')
-  if (!endpoint) return createDataStoreClient({ baseUrl: ctx.dataStoreUrl, fetch: ctx.fetch })
-  if (endpoint.endsWith('/v1/hf')) {
-    return createDataStoreClient({ baseUrl: endpoint.slice(0, -'/v1/hf'.length), fetch: ctx.fetch })
-  }
-  // Hubs elsewhere have no /v1/hf before their paths.
-  const fetch: typeof globalThis.fetch = (input, init) =>
-    ctx.fetch(typeof input === 'string' ? input.replace('/v1/hf/', '/') : input, init)
-  return createDataStoreClient({ baseUrl: endpoint, fetch })
 }
 
 /** The files of a source that `accept` takes, in the order of their paths. Throws DATASET_NOT_FOUND when it is not there. */

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-import { invalid } from '@open-nemo/contract'
+import { invalid, walkFields } from '@open-nemo/contract'
 import { MASKED_SECRET } from '@open-nemo/contract/evaluation/schemas.ts'
 
 /** Secret values taken out of a document, by JSON pointer. */
 export type Secrets = Record<string, string>
 type Tree = Record<string, unknown>
 
-const MAX_DEPTH = 32
 /** Fields whose text is a secret, such as `api_key`, `hf_token`, `Authorization`. */
 const SECRET_FIELD =
   /^(.*[_-])?(api[_-]?key|token|password|secret|secret[_-]?key|access[_-]?key|authorization)$/i
@@ -24,7 +23,7 @@ export function takeSecrets(value: Tree, previous?: { doc: Tree; secrets: Secret
     const kept = previous?.secrets[pointer]
     return kept !== undefined && withoutCredentials(kept) === given ? kept : undefined
   }
-  walk(value, [], (holder, key, path) => {
+  walkFields(value, (holder, key, path) => {
     const given = holder[key]
     if (typeof given !== 'string' || given === '') return
     const pointer = toPointer(path)
@@ -98,29 +97,6 @@ export function createRedactor(secrets: Iterable<string>): {
 }
 
 export type Redactor = ReturnType<typeof createRedactor>
-
-function walk(
-  node: unknown,
-  path: string[],
-  visit: (holder: Tree, key: string, path: string[]) => void,
-): void {
-  if (typeof node === 'string') checkText(node, path)
-  if (typeof node !== 'object' || node === null) return
-  if (path.length >= MAX_DEPTH)
-    throw invalid(['body', ...path.slice(0, 4)], `is nested over ${MAX_DEPTH} deep`)
-  for (const key of Object.keys(node)) {
-    const inner = [...path, key]
-    checkText(key, inner)
-    visit(node as Tree, key, inner)
-    walk((node as Tree)[key], inner, visit)
-  }
-}
-
-function checkText(text: string, path: string[]): void {
-  if (text.includes('\0') || !text.isWellFormed()) {
-    throw invalid(['body', ...path], 'holds U+0000 or half a surrogate pair, which cannot be stored')
-  }
-}
 
 const hasCredentials = (url: string) => /^https?:\/\/[^/?#]*@/i.test(url)
 

@@ -9,6 +9,7 @@ import {
 } from '@open-nemo/contract/guardrails/schemas.ts'
 import { servedModelList } from '@open-nemo/contract/inference/schemas.ts'
 import { type App, errorResponse, type RouteInput, route } from '@open-nemo/runtime'
+import { eventStream } from '@open-nemo/runtime/http/sse.ts'
 import type { ConfigCatalogue } from '../configs/catalogue.ts'
 import type { EngineServices } from '../engine/compiled.ts'
 import { checkTurn, respond, type TurnRequest } from '../engine/engine.ts'
@@ -18,7 +19,6 @@ import { operationUrl } from '../models/client.ts'
 import { failureText, ModelError, refusalText } from '../models/errors.ts'
 import { generationLog, presentChat, presentCompletion } from './present.ts'
 import { type GuardedBody, isStreamed, modelParameters, optionsOf, requestConfig } from './request.ts'
-import { eventStream } from './sse.ts'
 import { streamChunks } from './stream.ts'
 
 export interface GuardedRoutes {

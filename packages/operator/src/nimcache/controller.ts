@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { APPS_API } from '@open-nemo/contract/kubernetes/crds.ts'
 import { type NimCacheSpec, nimCacheSpec } from '@open-nemo/contract/kubernetes/nim-kinds.ts'
+import { wholeQuantity } from '@open-nemo/contract/kubernetes/quantity.ts'
 import type { Controller, KubeObject, ObjectRef, Plan, World } from '../framework/types.ts'
 import { ACCESS_KINDS } from '../pod-basics/access.ts'
 import { condition, withTimes } from '../pod-basics/conditions.ts'
-import { parseQuantity } from '../pod-basics/quantity.ts'
 import { lastWarning, podStatus, terminated, whyPending } from '../pod-basics/waiting.ts'
 import { hashOf } from '../trainingjob/names.ts'
 import {
@@ -155,9 +155,9 @@ function pulling(resource: KubeObject, given: Given): Plan {
 }
 
 function capacityOf(spec: NimCacheSpec, claim: KubeObject | undefined): number | undefined {
-  if (spec.storage.pvc?.create) return parseQuantity(spec.storage.pvc.size || '10Gi')
+  if (spec.storage.pvc?.create) return wholeQuantity(spec.storage.pvc.size || '10Gi')
   const status = claim?.status as { capacity?: { storage?: string } } | undefined
-  return parseQuantity(status?.capacity?.storage)
+  return wholeQuantity(status?.capacity?.storage)
 }
 
 function podsOf(job: KubeObject, world: World): KubeObject[] {

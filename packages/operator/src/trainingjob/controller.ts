@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { TRAINING_API } from '@open-nemo/contract/kubernetes/crds.ts'
+import { wholeQuantity } from '@open-nemo/contract/kubernetes/quantity.ts'
 import { type NemoTrainingJobSpec, nemoTrainingJobSpec } from '@open-nemo/contract/kubernetes/training-job.ts'
 import { jobToken } from '@open-nemo/runtime/executors/index.ts'
 import type { Controller, KubeObject, ObjectRef, Plan, PlannedEvent, World } from '../framework/types.ts'
 import { type Condition, condition, withTimes } from '../pod-basics/conditions.ts'
-import { parseQuantity } from '../pod-basics/quantity.ts'
 import { podStatus } from '../pod-basics/waiting.ts'
 import { BATCH_JOB, JOB_LABEL, namesOf, POD_GROUP, VOLCANO_JOB } from './names.ts'
 import { DEFAULT_TTL_S, runObject, tokenObject, workspaceObject } from './objects.ts'
@@ -215,7 +215,7 @@ function statusOf(
 ): Record<string, unknown> {
   const { state, reason, message, exitCode, podName, startTime } = found
   const limit =
-    spec && reason === 'OOMKilled' ? parseQuantity(spec.resources?.limits?.memory ?? '6Gi') : undefined
+    spec && reason === 'OOMKilled' ? wholeQuantity(spec.resources?.limits?.memory ?? '6Gi') : undefined
   const isEnd = FINAL.includes(state)
   const conditions = [
     condition('Ready', state === 'Running' || state === 'Completed', reason, message),

@@ -23,3 +23,9 @@ export function quantity(value: string | number | undefined): number {
   const factor = UNITS[unit]
   return digits && factor !== undefined ? Number(digits) * factor : Number.NaN
 }
+
+/** A quantity such as `10Gi` as a whole number, in bytes; undefined when it is none. */
+export function wholeQuantity(value: string | number | undefined): number | undefined {
+  const number = Math.round(quantity(value))
+  return Number.isNaN(number) ? undefined : number
+}
