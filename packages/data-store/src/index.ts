@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createApp, migrate, type ServiceContext, type ServiceDefinition } from '@open-nemo/runtime'
 import { accountRoutes } from './http/account.ts'
+import { collectRoutes } from './http/collect.ts'
 import { commitRoutes } from './http/commits.ts'
 import { fileRoutes } from './http/files.ts'
 import { gitRoutes } from './http/git.ts'
@@ -13,13 +14,19 @@ import { seedModels } from './seed-models.ts'
 import { FileRows } from './storage/file-rows.ts'
 import { Repositories } from './storage/repositories.ts'
 import { migrations, Rows } from './storage/rows.ts'
+import { storeSettings } from './storage/settings.ts'
 
 /** The data store: the Hugging Face Hub's protocol on bare git repositories and LFS objects. */
 export const service: ServiceDefinition = {
   name: 'data-store',
   async start(ctx: ServiceContext) {
     await migrate(ctx.db, 'data_store', migrations)
-    const store = new Repositories({ dir: ctx.dataDir, rows: new Rows(ctx.db), log: ctx.log })
+    const store = new Repositories({
+      dir: ctx.dataDir,
+      rows: new Rows(ctx.db),
+      log: ctx.log,
+      settings: storeSettings(ctx.env),
+    })
     await store.open()
     const app = createApp({
       name: 'data-store',
@@ -33,6 +40,7 @@ export const service: ServiceDefinition = {
     accountRoutes(hub)
     repoRoutes(hub)
     commitRoutes(hub)
+    collectRoutes(hub)
     refRoutes(hub)
     fileRoutes(hub)
     lfsRoutes(hub)

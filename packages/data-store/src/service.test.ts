@@ -462,6 +462,7 @@ test('a start after a kill clears what was in flight and finishes what was begun
     ['keep'],
   )
   assert.equal((await second.client.repoInfo({ type: 'model', id: 'k/keep' })).id, 'k/keep')
+  await second.post('/v1/datastore/collect', {})
   await second.stop()
   for (const dir of ['tmp', 'trash']) assert.deepEqual(await readdir(join(first.dir, dir)), [])
   assert.deepEqual(await readdir(join(first.dir, 'repos')), [idOf('keep')])

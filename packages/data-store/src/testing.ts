@@ -14,13 +14,13 @@ import { service } from './index.ts'
 
 /** A data store for tests, on a folder that goes at the end and a database in memory. */
 export async function startForTest(
-  options: { dir?: string; db?: Database; more?: Record<string, unknown> } = {},
+  options: { dir?: string; db?: Database; env?: Record<string, string>; more?: Record<string, unknown> } = {},
 ) {
   const dir = options.dir ?? (await mkdtemp(join(tmpdir(), 'nemo-data-store-')))
   const db = options.db ?? (await openMemoryDatabase())
   const running = await service.start({
     name: 'data-store',
-    env: {},
+    env: options.env ?? {},
     dataDir: dir,
     db,
     log: silentLogger(),

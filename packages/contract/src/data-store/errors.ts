@@ -138,6 +138,16 @@ export const dataStoreErrors = defineErrors('data-store', {
     message: 'the compressed request of git is larger than {limit} bytes when unpacked',
     hint: 'Fetch or push fewer branches at once',
   },
+  QUOTA_EXCEEDED: {
+    status: 413,
+    message: '{what} holds {used} of at most {allowed} bytes, and {more} more were to come',
+    hint: 'Delete files that are not needed (their space is free after the next collection of garbage), or raise NEMO_DATA_STORE_QUOTA_*',
+  },
+  STORAGE_UNAVAILABLE: {
+    status: 503,
+    message: 'the object storage of LFS objects does not answer as it should: {reason}',
+    hint: 'Repeat the request; when it goes on, check NEMO_DATA_STORE_S3_* and that the server runs',
+  },
   STORE_FULL: {
     status: 507,
     message: 'the data store has no room left on its disk',

@@ -67,3 +67,11 @@ export type CommitResponse = z.infer<typeof commitResponse>
 
 export const createRepoResponse = z.object({ url: z.string(), name: z.string(), id: z.string() })
 export type CreateRepoResponse = z.infer<typeof createRepoResponse>
+
+/** What a collection of garbage freed. */
+export const collected = z.object({
+  repositories: z.int(),
+  git_objects: z.int(),
+  lfs_objects: z.int(),
+  lfs_bytes: z.int(),
+})

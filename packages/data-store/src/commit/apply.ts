@@ -4,6 +4,7 @@ import type { TreeChange } from '../git/fast-import.ts'
 import { branchRef, listRefs, moveRef, resolveRevision } from '../git/refs.ts'
 import { formatPointer, type TreeIndex } from '../git/tree.ts'
 import { checkRefName } from '../storage/paths.ts'
+import type { Reservation } from '../storage/quota.ts'
 import { type Repo, type Repositories, shown } from '../storage/repositories.ts'
 import { checkClashes } from './clash.ts'
 import { type Operation, receiveCommit, type Upload } from './upload.ts'
@@ -26,15 +27,38 @@ export async function commit(
   const branch = checkRefName(args.branch)
   // known before the body is read: a gigabyte for a branch that is not there would be sent in vain
   if (!args.openPull) await headOf(store, repo, branch)
-  const upload = await receiveCommit(args.body, store.temporary(), repo.gitDir, args.expected)
+  const room = store.quotas.reserve(repo, leastContent(args.expected))
   try {
-    const result = await store.exclusive(repo, () => apply(store, repo, { ...args, branch, upload }))
+    return await store.receiving(repo, () => receive(store, repo, { ...args, branch, room }))
+  } finally {
+    room.release()
+  }
+}
+
+async function receive(
+  store: Repositories,
+  repo: Repo,
+  args: Parameters<typeof commit>[2] & { room: Reservation },
+): Promise<Committed> {
+  const upload = await receiveCommit(args.body, {
+    dir: store.temporary(),
+    gitDir: repo.gitDir,
+    expected: args.expected,
+    room: args.room,
+  })
+  try {
+    const result = await store.exclusive(repo, () => apply(store, repo, { ...args, upload }))
     await store.rows.touchRepo(repo.id)
     store.maintain(repo)
     return result
   } finally {
     await upload.discard()
   }
+}
+
+/** What a body of so many bytes brings at least: three quarters of it, as base64, less what names the files. */
+function leastContent(length = 0): number {
+  return Math.max(0, Math.floor(length * 0.74) - 65_536)
 }
 
 async function headOf(store: Repositories, repo: Repo, branch: string): Promise<string> {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
 import type { TreeIndex } from '../git/tree.ts'
 import type { Repo } from '../storage/repositories.ts'
 import { INLINE_LIMIT } from './upload.ts'
@@ -39,19 +38,23 @@ export async function remoteOid(
   if (file.mode === 'lfs') return entry.lfs?.oid
   if (!entry.lfs) return entry.oid
   // an LFS object has no blob id: it is worth hashing only when it may be the same
-  return entry.size === file.size
-    ? blobId(repo.lfs.path(entry.lfs.oid), entry.lfs.oid, entry.size)
-    : undefined
+  return entry.size === file.size ? blobId(repo, entry.lfs.oid, entry.size) : undefined
 }
 
 const known = new Map<string, string>()
 
-async function blobId(path: string, oid: string, size: number): Promise<string> {
+async function blobId(repo: Repo, oid: string, size: number): Promise<string> {
   const cached = known.get(oid)
   if (cached) return cached
   const hash = createHash('sha1').update(`blob ${size}\0`)
-  for await (const chunk of createReadStream(path, { highWaterMark: 1024 * 1024 }))
-    hash.update(chunk as Buffer)
+  const reader = await repo.lfs.open(oid, { start: 0, end: size })
+  const block = new Uint8Array(1024 * 1024)
+  try {
+    for (let n = await reader.read(block); n > 0; n = await reader.read(block))
+      hash.update(block.subarray(0, n))
+  } finally {
+    await reader.close()
+  }
   const id = hash.digest('hex')
   if (known.size >= 10_000) known.clear()
   known.set(oid, id)

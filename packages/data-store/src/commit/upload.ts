@@ -5,8 +5,9 @@ import { dataStoreErrors } from '@open-nemo/contract/data-store/errors.ts'
 import { ObjectWriter } from '../git/fast-import.ts'
 import { formatPointer } from '../git/tree.ts'
 import { FileSink } from '../storage/file-sink.ts'
-import { LFS_OID } from '../storage/lfs.ts'
+import { LFS_OID } from '../storage/objects.ts'
 import { checkFolder, checkPath } from '../storage/paths.ts'
+import type { Reservation } from '../storage/quota.ts'
 import { type CommitLine, type ContentReceiver, refuse, scanCommit } from './scan.ts'
 
 /** Files of at most this many bytes are git blobs; larger ones are LFS objects, however they came. */
@@ -39,21 +40,20 @@ export interface Upload {
 /**
  * Reads a commit body: small contents go to git, large ones to files, all outside of the repository, so that a
  * body that never ends leaves nothing in it. `dir` does not exist yet; `expected` is the length of the body,
- * where it is known.
+ * where it is known; `room` grows with what comes.
  */
 export async function receiveCommit(
   source: AsyncIterable<Uint8Array>,
-  dir: string,
-  gitDir: string,
-  expected = 0,
+  to: { dir: string; gitDir: string; expected?: number | undefined; room: Reservation },
 ): Promise<Upload> {
+  const { dir, gitDir } = to
   await mkdir(dir)
   const writer = new ObjectWriter(join(dir, 'git'), gitDir)
   const discard = async () => {
     await writer.discard()
     await rm(dir, { recursive: true, force: true })
   }
-  const reader = new UploadReader(dir, writer, expected)
+  const reader = new UploadReader(dir, writer, to)
   try {
     for await (const line of scanCommit(source, reader, { longLine: LONG_LINE })) await reader.line(line)
     return { header: reader.end(), operations: reader.operations, writer, discard }
@@ -70,7 +70,10 @@ class UploadReader implements ContentReceiver {
   readonly #writer: ObjectWriter
   /** Bytes of the whole body, 0 when it does not say. */
   readonly #expected: number
+  readonly #room: Reservation
   #header: CommitHeader | undefined
+  /** Bytes of the files that have come whole. */
+  #taken = 0
   #sink: FileSink | undefined
   /** Base64 digits that wait for their group of four. */
   #carry = ''
@@ -78,9 +81,14 @@ class UploadReader implements ContentReceiver {
   #lineNumber = 0
   #files = 0
 
-  constructor(dir: string, writer: ObjectWriter, expected: number) {
+  constructor(
+    dir: string,
+    writer: ObjectWriter,
+    about: { expected?: number | undefined; room: Reservation },
+  ) {
     this.#dir = dir
-    this.#expected = expected
+    this.#expected = about.expected ?? 0
+    this.#room = about.room
     this.#writer = writer
   }
 
@@ -95,6 +103,7 @@ class UploadReader implements ContentReceiver {
 
   async text(piece: string): Promise<void> {
     if (!this.#sink) return
+    this.#room.grow(this.#taken + this.#sink.size)
     if (this.#utf8) return this.#sink.write(Buffer.from(piece, 'utf8'))
     const text = this.#carry ? this.#carry + piece : piece
     const whole = text.length - (text.length % 4)
@@ -162,9 +171,11 @@ class UploadReader implements ContentReceiver {
     const { content } = line.value
     if (typeof content !== 'string') throw refuse(`the file ${path} lacks its content`, line.line)
     const bytes = decode(content, encodingOf(line.value.encoding ?? 'utf-8', line.line), line.line)
+    this.#take(bytes.length)
     if (bytes.length <= INLINE_LIMIT) return { kind: 'add', path, mark: await this.#writer.blob(bytes) }
     this.#sink = await this.#newSink()
     await this.#sink.write(bytes)
+    this.#taken -= bytes.length
     return this.#endSink(path)
   }
 
@@ -184,6 +195,7 @@ class UploadReader implements ContentReceiver {
     const sink = this.#sink as FileSink
     const { sha256: oid, size } = await sink.finish()
     this.#sink = undefined
+    this.#take(size)
     if (size <= INLINE_LIMIT) {
       const mark = await this.#writer.blob(await readFile(sink.path))
       await sink.discard()
@@ -201,6 +213,11 @@ class UploadReader implements ContentReceiver {
     if (size !== undefined && (!Number.isSafeInteger(size) || Number(size) < 0))
       throw refuse(`the size of ${path} is not a number of bytes`, line.line)
     return { kind: 'add', path, mark: '', lfs: { oid, size: size === undefined ? -1 : Number(size) } }
+  }
+
+  #take(bytes: number): void {
+    this.#taken += bytes
+    this.#room.grow(this.#taken)
   }
 
   #newSink(): Promise<FileSink> {

@@ -2,7 +2,8 @@
 // Run by git before a push moves any ref, with the pushed objects still in quarantine; the arguments of git's own
 // pre-receive hook come on standard input. What it prints to standard error reaches the user's terminal.
 import { spawn } from 'node:child_process'
-import { stat } from 'node:fs/promises'
+import { Socket } from 'node:net'
+import { createInterface } from 'node:readline'
 import { checkPath, isRefName } from '../storage/paths.ts'
 import { MAX_POINTER, parsePointer } from './tree.ts'
 
@@ -67,21 +68,38 @@ async function checkPointers(blobs: Map<string, string>): Promise<void> {
     oid && Number(size) <= MAX_POINTER ? [oid] : [],
   )
   const contents = await git(['cat-file', '--batch'], lines(small))
+  const pointers: { path: string | undefined; oid: string; size: number }[] = []
   for (let at = 0; at < contents.length; ) {
     const end = contents.indexOf(0x0a, at)
     const [oid = '', , size = '0'] = contents.subarray(at, end).toString('latin1').split(' ')
     const content = contents.subarray(end + 1, end + 1 + Number(size))
     at = end + 2 + Number(size)
     const pointer = parsePointer(content)
-    if (!pointer) continue
-    const path = `${process.env.GIT_DIR ?? '.'}/lfs/${pointer.oid.slice(0, 2)}/${pointer.oid.slice(2, 4)}/${pointer.oid}`
-    const found = await stat(path).catch(() => undefined)
-    if (found?.size !== pointer.size) {
-      throw new Refused(
-        `${blobs.get(oid)} points to the LFS object ${pointer.oid}, which is not here: run git lfs push --all origin`,
-      )
-    }
+    if (pointer) pointers.push({ path: blobs.get(oid), oid: pointer.oid, size: pointer.size })
   }
+  const stored = await storedSizes(new Set(pointers.map((pointer) => pointer.oid)))
+  for (const { path, oid, size } of pointers) {
+    if (stored.get(oid) === String(size)) continue
+    if (stored.get(oid) === '?') throw new Error(`the LFS storage does not answer for ${oid}`)
+    throw new Refused(
+      `${path} points to the LFS object ${oid}, which is not here: run git lfs push --all origin`,
+    )
+  }
+}
+
+/** Asks the data store, over the socket that it left as file descriptor 3, for the sizes of LFS objects. */
+async function storedSizes(oids: ReadonlySet<string>): Promise<Map<string, string>> {
+  const answers = new Map<string, string>()
+  if (oids.size === 0) return answers
+  const channel = new Socket({ fd: 3 })
+  channel.write(lines(oids))
+  for await (const line of createInterface({ input: channel })) {
+    const [oid = '', size = ''] = line.split(' ')
+    answers.set(oid, size)
+    if (answers.size === oids.size) break
+  }
+  channel.destroy()
+  return answers
 }
 
 const lines = (items: Iterable<string>) => [...items].map((item) => `${item}\n`).join('')

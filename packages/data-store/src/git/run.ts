@@ -52,17 +52,21 @@ export class GitError extends Error {
   }
 }
 
-/** Starts git on a bare repository, with settings and variables beside the common ones. The caller ends it; commands of users never reach `args` unchecked. */
+/**
+ * Starts git on a bare repository, with settings and variables beside the common ones, and with `channel` a socket as
+ * its file descriptor 3, which hooks inherit. The caller ends it; commands of users never reach `args` unchecked.
+ */
 export function startGit(
   gitDir: string,
   args: readonly string[],
-  extra: { settings?: readonly string[]; env?: NodeJS.ProcessEnv } = {},
+  extra: { settings?: readonly string[]; env?: NodeJS.ProcessEnv; channel?: boolean } = {},
 ): ChildProcessWithoutNullStreams {
   const settings = [...SETTINGS, ...(extra.settings ?? [])].flatMap((setting) => ['-c', setting])
   return spawn('git', [...settings, `--git-dir=${gitDir}`, ...args], {
     cwd: gitDir,
     env: { ...environment(), ...extra.env },
-  })
+    stdio: ['pipe', 'pipe', 'pipe', ...(extra.channel ? ['pipe' as const] : [])],
+  }) as ChildProcessWithoutNullStreams
 }
 
 /** Short commands that may run at once; more wait, so that a crowd of requests cannot fork without end. */

@@ -84,11 +84,16 @@ async function preupload(
   // its endpoint has a path, as ours has; it commits again instead, and sends no large file twice
   const tells = hubMajor(agent) !== 0
   const files = []
+  let more = 0
   for (const file of input.body.files) {
     const mode = uploadMode({ path: checkPath(file.path), size: file.size ?? 0, agent })
     const oid = tells && (await remoteOid(repo, index, { path: file.path, size: file.size ?? -1, mode }))
+    const before = index.get(file.path)
+    const grows = mode === 'regular' && !(before?.type === 'file' && before.size === file.size)
+    if (grows) more += file.size ?? 0
     files.push({ path: file.path, uploadMode: mode, shouldIgnore: false, ...(oid ? { oid } : {}) })
   }
+  store.quotas.check(repo, more)
   return { files, commitOid: revision }
 }
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type FileHandle, open } from 'node:fs/promises'
 import type { ServerResponse } from 'node:http'
 import { dataStoreErrors } from '@open-nemo/contract/data-store/errors.ts'
 import type { AppEnv } from '@open-nemo/runtime'
 import type { Context } from 'hono'
+import type { BlockReader, Span } from '../storage/objects.ts'
 
 /** What the headers of a download say. */
 export interface FileFacts {
@@ -14,22 +14,20 @@ export interface FileFacts {
   commit: string
 }
 
-interface Span {
-  start: number
-  /** Exclusive. */
-  end: number
-}
-
 const BLOCK = 1024 * 1024
 
-/** Serves a file of any size from the disk in blocks. */
-export async function serveFile(c: Context<AppEnv>, facts: FileFacts, path: string): Promise<Response> {
+/** Serves a file of any size in blocks; `open` gives a part of its content. */
+export async function serveFile(
+  c: Context<AppEnv>,
+  facts: FileFacts,
+  open: (span: Span) => Promise<BlockReader>,
+): Promise<Response> {
   const headers = describe(facts)
   headers['x-linked-etag'] = `"${facts.etag}"`
   headers['x-linked-size'] = String(facts.size)
   const plan = answer(c, facts, headers)
   if ('done' in plan) return plan.done
-  const file = await open(path, 'r')
+  const file = await open(plan.span)
   const { outgoing } = c.env ?? {}
   if (outgoing)
     return writeOut(outgoing, { file, span: plan.span, status: plan.status, headers, id: c.get('requestId') })
@@ -43,7 +41,7 @@ export async function serveFile(c: Context<AppEnv>, facts: FileFacts, path: stri
  */
 async function writeOut(
   outgoing: ServerResponse,
-  args: { file: FileHandle; span: Span; status: number; headers: Record<string, string>; id: string },
+  args: { file: BlockReader; span: Span; status: number; headers: Record<string, string>; id: string },
 ): Promise<Response> {
   const { file, span, status, headers } = args
   outgoing.writeHead(status, { ...headers, 'x-request-id': args.id })
@@ -54,7 +52,7 @@ async function writeOut(
     let written: Promise<unknown> = Promise.resolve()
     for (let at = span.start, turn = 0; at < span.end && !outgoing.destroyed; turn ^= 1) {
       const want = Math.min(BLOCK, span.end - at)
-      const { bytesRead } = await file.read(blocks[turn as 0 | 1], 0, want, at)
+      const bytesRead = await file.read(blocks[turn as 0 | 1].subarray(0, want))
       if (bytesRead === 0) throw new Error('the stored object is shorter than its size')
       at += bytesRead
       await written
@@ -158,11 +156,11 @@ export function parseRange(header: string | undefined, size: number): Span | 'un
 
 /** Reads a part of a file in blocks, as fast as it is taken; closes it at the end or when the client hangs up. */
 class FileSource implements UnderlyingDefaultSource<Uint8Array> {
-  readonly #file: FileHandle
+  readonly #file: BlockReader
   readonly #end: number
   #at: number
 
-  constructor(file: FileHandle, span: Span) {
+  constructor(file: BlockReader, span: Span) {
     this.#file = file
     this.#at = span.start
     this.#end = span.end
@@ -171,10 +169,11 @@ class FileSource implements UnderlyingDefaultSource<Uint8Array> {
   async pull(controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
     try {
       const want = Math.min(BLOCK, this.#end - this.#at)
-      const { bytesRead, buffer } = await this.#file.read(Buffer.allocUnsafeSlow(want), 0, want, this.#at)
+      const block = new Uint8Array(want)
+      const bytesRead = await this.#file.read(block)
       if (bytesRead === 0) throw new Error('the stored object is shorter than its size')
       this.#at += bytesRead
-      controller.enqueue(buffer.subarray(0, bytesRead))
+      controller.enqueue(block.subarray(0, bytesRead))
       if (this.#at < this.#end) return
       await this.#file.close()
       controller.close()

@@ -111,7 +111,8 @@ async function send(
   { entry, commit, input }: { entry: FileEntry; commit: string; input: RouteInput<unknown> },
 ): Promise<Response> {
   const facts = { path: entry.path, size: entry.size, etag: entry.lfs?.oid ?? entry.oid, commit }
-  if (entry.lfs) return serveFile(input.c, facts, repo.lfs.path(entry.lfs.oid))
+  const { lfs } = entry
+  if (lfs) return serveFile(input.c, facts, (span) => repo.lfs.open(lfs.oid, span))
   const content = async () => (await store.objects.read(repo.gitDir, entry.oid))?.content ?? Buffer.alloc(0)
   return serveBytes(input.c, facts, content)
 }

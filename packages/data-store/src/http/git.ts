@@ -7,7 +7,9 @@ import { createGunzip } from 'node:zlib'
 import { ApiError } from '@open-nemo/contract'
 import { dataStoreErrors } from '@open-nemo/contract/data-store/errors.ts'
 import { type RouteInput, route } from '@open-nemo/runtime'
+import { refusePush } from '../git/report.ts'
 import { announcement, type PackService, startPack } from '../git/smart.ts'
+import type { Reservation } from '../storage/quota.ts'
 import type { Repo, Repositories } from '../storage/repositories.ts'
 import { bodyOf, type Hub, onDisk, REPO_TYPES, repoOf } from './request.ts'
 
@@ -16,6 +18,8 @@ type Find = (input: Input) => Promise<Repo>
 
 /** Most bytes of a request after unpacking; git compresses what it asks for, and packs are compressed already. */
 const MAX_UNPACKED = 256 * 2 ** 20
+/** So much of a push is kept when it is refused: the names of its refs come first. */
+const HEAD_BYTES = 256 * 1024
 
 /** `git clone`, `git fetch` and `git push` over HTTP, at the addresses that clients of the hub and of Gitea use. */
 export function gitRoutes({ app, store }: Hub): void {
@@ -71,6 +75,7 @@ function advertise(store: Repositories, repo: Repo, { query, c }: Input): Respon
     advertise: true,
     protocol: c.req.header('git-protocol'),
     hooks: store.hooks,
+    lfs: repo.lfs,
   })
   child.stdin.end()
   const body = Readable.from(withAnnouncement(service as PackService, child.stdout))
@@ -94,10 +99,23 @@ async function exchange(
 ): Promise<Response> {
   const spool = store.temporary()
   const protocol = c.req.header('git-protocol')
+  const type = `application/x-git-${service}-result`
+  const room = store.quotas.reserve(repo, 0)
   try {
-    await onDisk(() => receive(bodyOf(c), spool, c.req.header('content-encoding')))
+    const intake = new Intake(service === 'receive-pack' ? room : undefined)
+    intake.expect(Number(c.req.header('content-length') ?? 0))
+    await onDisk(() => receive(bodyOf(c), spool, { encoding: c.req.header('content-encoding'), intake }))
+    if (intake.refused) {
+      await rm(spool, { force: true })
+      return answer(Readable.from([refusePush(intake.head, intake.refused.message)]), type)
+    }
     const run = () => {
-      const child = startPack(repo.gitDir, service, { advertise: false, protocol, hooks: store.hooks })
+      const child = startPack(repo.gitDir, service, {
+        advertise: false,
+        protocol,
+        hooks: store.hooks,
+        lfs: repo.lfs,
+      })
       child.stdin.on('error', () => {})
       createReadStream(spool)
         .on('close', () => void rm(spool, { force: true }))
@@ -105,7 +123,6 @@ async function exchange(
         .pipe(child.stdin)
       return child
     }
-    const type = `application/x-git-${service}-result`
     if (service === 'upload-pack') return answer(run().stdout, type)
     const report = await store.exclusive(repo, async () => {
       const chunks: Buffer[] = []
@@ -117,17 +134,20 @@ async function exchange(
   } catch (err) {
     await rm(spool, { force: true })
     throw err
+  } finally {
+    room.release()
   }
 }
 
 async function receive(
   body: AsyncIterable<Uint8Array>,
   path: string,
-  encoding: string | undefined,
+  { encoding, intake }: { encoding: string | undefined; intake: Intake },
 ): Promise<void> {
   const file = createWriteStream(path, { flags: 'wx', mode: 0o600 })
-  if (encoding === 'gzip' || encoding === 'x-gzip') await pipeline(body, createGunzip(), bounded, file)
-  else await pipeline(body, file)
+  const take = (chunks: AsyncIterable<Buffer>) => intake.take(chunks)
+  if (encoding === 'gzip' || encoding === 'x-gzip') await pipeline(body, createGunzip(), bounded, take, file)
+  else await pipeline(Readable.from(body), take, file)
 }
 
 async function* bounded(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
@@ -136,6 +156,37 @@ async function* bounded(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
     total += chunk.length
     if (total > MAX_UNPACKED) throw dataStoreErrors.GIT_TOO_LARGE({ limit: MAX_UNPACKED })
     yield chunk
+  }
+}
+
+/** Lets a push in as long as there is room; the rest of one that is refused is read, since git listens only then. */
+class Intake {
+  head = Buffer.alloc(0)
+  refused: ApiError | undefined
+  readonly #room: Reservation | undefined
+  #total = 0
+
+  constructor(room: Reservation | undefined) {
+    this.#room = room
+  }
+
+  expect(bytes: number): void {
+    try {
+      this.#room?.grow(bytes)
+    } catch (err) {
+      if (!(err instanceof ApiError)) throw err
+      this.refused = err
+    }
+  }
+
+  async *take(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+    for await (const chunk of chunks) {
+      this.#total += chunk.length
+      if (this.#room && this.head.length < HEAD_BYTES)
+        this.head = Buffer.concat([this.head, chunk.subarray(0, HEAD_BYTES - this.head.length)])
+      if (!this.refused) this.expect(this.#total)
+      if (!this.refused) yield chunk
+    }
   }
 }
 

@@ -6,7 +6,8 @@ import type { RepoType } from '@open-nemo/contract/data-store/refs.ts'
 import { type RouteInput, route } from '@open-nemo/runtime'
 import { z } from 'zod'
 import { FileSink } from '../storage/file-sink.ts'
-import { LFS_OID } from '../storage/lfs.ts'
+import { LFS_OID } from '../storage/objects.ts'
+import type { Reservation } from '../storage/quota.ts'
 import type { Repo, Repositories } from '../storage/repositories.ts'
 import { serveFile } from './download.ts'
 import { webPath } from './present.ts'
@@ -45,7 +46,7 @@ function mount({ app, store }: Hub, base: string, id: string, find: Find): void 
       summary: 'Say where LFS objects go or come from; one that is here already needs no action',
       body: batchBody,
     },
-    (input) => batch(input, find),
+    (input) => batch(store, input, find),
   )
   for (const path of [`${base}/verify`, `${base}/objects/verify`]) {
     route(
@@ -74,7 +75,7 @@ function mount({ app, store }: Hub, base: string, id: string, find: Find): void 
     const [repo] = (await find(input)) as [Repo]
     const oid = oidOf(param(input, 'oid'))
     const size = await check(repo, oid)
-    return serveFile(input.c, { path: oid, size, etag: oid, commit: '' }, repo.lfs.path(oid))
+    return serveFile(input.c, { path: oid, size, etag: oid, commit: '' }, (span) => repo.lfs.open(oid, span))
   })
 }
 
@@ -93,23 +94,60 @@ async function either(store: Repositories, input: RouteInput<unknown>): Promise<
   return found
 }
 
-async function batch(input: RouteInput<z.infer<typeof batchBody>>, find: Find): Promise<Response> {
+async function batch(
+  store: Repositories,
+  input: RouteInput<z.infer<typeof batchBody>>,
+  find: Find,
+): Promise<Response> {
   const repos = await find(input as unknown as RouteInput<unknown>)
   const repo = repos[0] as Repo
   const base = `${originOf(input.c)}/v1/hf/${webPath(repo)}.git/info/lfs`
+  const upload = input.body.operation === 'upload'
   const objects = await Promise.all(
-    input.body.objects.map(({ oid, size }) =>
-      object({ repos, base, oid, size, upload: input.body.operation === 'upload' }),
-    ),
+    input.body.objects.map(({ oid, size }) => object({ repos, base, oid, size, upload })),
   )
+  if (upload) withinQuota(store, repos, objects)
   const headers = { 'content-type': 'application/vnd.git-lfs+json' }
   return new Response(JSON.stringify({ transfer: 'basic', objects, hash_algo: 'sha256' }), { headers })
 }
 
-async function object(args: { repos: Repo[]; base: string; oid: string; size: number; upload: boolean }) {
+/** Refuses the objects for which there is no room, before they are sent. */
+function withinQuota(store: Repositories, repos: Repo[], objects: BatchObject[]): void {
+  let more = 0
+  for (const object of objects) {
+    if (!object.actions) continue
+    more += object.size
+    try {
+      for (const repo of repos) store.quotas.check(repo, more)
+    } catch (err) {
+      if (!(err instanceof ApiError)) throw err
+      more -= object.size
+      object.error = { code: err.status, message: `${err.message}. ${err.hint}` }
+      delete object.actions
+    }
+  }
+}
+
+interface BatchObject {
+  oid: string
+  size: number
+  authenticated?: boolean
+  actions?: Record<string, { href: string; header: Record<string, string> }>
+  error?: { code: number; message: string }
+}
+
+async function object(args: {
+  repos: Repo[]
+  base: string
+  oid: string
+  size: number
+  upload: boolean
+}): Promise<BatchObject> {
   const { repos, base, oid, size } = args
   if (!LFS_OID.test(oid))
     return { oid, size, error: { code: 422, message: 'the oid is not a sha256 in lower case' } }
+  // marked first: the collector must not take an object that the client is told not to send
+  if (args.upload) for (const repo of repos) await repo.lfs.markPending(oid)
   const sizes = await Promise.all(repos.map((repo) => repo.lfs.size(oid)))
   const href = `${base}/objects/${oid}`
   if (!args.upload) {
@@ -125,10 +163,17 @@ async function object(args: { repos: Repo[]; base: string; oid: string; size: nu
 
 async function upload(store: Repositories, input: RouteInput<unknown>, repos: Repo[]): Promise<Response> {
   const oid = oidOf(param(input, 'oid'))
+  const expected = Number(input.c.req.header('content-length') ?? 0)
+  const rooms = await roomFor(store, repos, { oid, expected })
   await onDisk(async () => {
-    const sink = await FileSink.create(store.temporary(), Number(input.c.req.header('content-length') ?? 0))
+    const sink = await FileSink.create(store.temporary(), expected)
     try {
-      await pour(input.c, sink)
+      await pour(input.c, {
+        write(bytes) {
+          for (const room of rooms) room.grow(sink.size + bytes.length)
+          return sink.write(bytes)
+        },
+      })
       const { sha256 } = await sink.finish()
       if (sha256 !== oid) throw dataStoreErrors.LFS_MISMATCH({ actual: sha256, oid })
       const [first, ...others] = repos as [Repo, ...Repo[]]
@@ -141,8 +186,29 @@ async function upload(store: Repositories, input: RouteInput<unknown>, repos: Re
     } finally {
       await sink.discard()
     }
+  }).finally(() => {
+    for (const room of rooms) room.release()
   })
   return new Response(null, { status: 200 })
+}
+
+/** Room in each repository that has not got the object yet. */
+async function roomFor(
+  store: Repositories,
+  repos: Repo[],
+  { oid, expected }: { oid: string; expected: number },
+): Promise<Reservation[]> {
+  const rooms: Reservation[] = []
+  try {
+    for (const repo of repos) {
+      if (store.quotas.active && (await repo.lfs.size(oid)) === undefined)
+        rooms.push(store.quotas.reserve(repo, expected))
+    }
+    return rooms
+  } catch (err) {
+    for (const room of rooms) room.release()
+    throw err
+  }
 }
 
 async function check(repo: Repo, oid: string, size?: number): Promise<number> {

@@ -3,6 +3,7 @@ import { Readable } from 'node:stream'
 import { Busboy, type BusboyInstance } from '@fastify/busboy'
 import { invalid } from '@open-nemo/contract'
 import { FileSink } from '../storage/file-sink.ts'
+import type { Reservation } from '../storage/quota.ts'
 
 /** A form with one file, which lies on the disk. */
 export interface UploadedForm {
@@ -19,7 +20,7 @@ const LIMITS = { files: 1, fields: 20, fieldSize: 64 * 1024, headerPairs: 100 }
 export async function readForm(
   body: AsyncIterable<Uint8Array>,
   contentType: string,
-  { name, path, maxBytes }: { name: string; path: string; maxBytes: number },
+  { name, path, maxBytes, room }: { name: string; path: string; maxBytes: number; room: Reservation },
 ): Promise<UploadedForm> {
   const form: UploadedForm = { fields: {}, file: undefined }
   let writing: Promise<void> = Promise.resolve()
@@ -36,7 +37,7 @@ export async function readForm(
     }
     // A form that ends early breaks the stream before anybody reads it.
     stream.on('error', () => {})
-    writing = store(stream, path).then((sink) => {
+    writing = store(stream, path, room).then((sink) => {
       form.file = { sink, filename: filename ?? '' }
     })
     // The error is awaited below; until then it must not count as nobody's.
@@ -67,10 +68,17 @@ function makeParser(contentType: string, maxBytes: number): BusboyInstance {
   }
 }
 
-async function store(stream: Readable & { truncated?: boolean }, path: string): Promise<FileSink> {
+async function store(
+  stream: Readable & { truncated?: boolean },
+  path: string,
+  room: Reservation,
+): Promise<FileSink> {
   const sink = await FileSink.create(path)
   try {
-    for await (const chunk of stream) await sink.write(chunk)
+    for await (const chunk of stream) {
+      room.grow(sink.size + chunk.length)
+      await sink.write(chunk)
+    }
     if (stream.truncated) throw invalid(['body', 'file'], `is larger than allowed`)
     return sink
   } catch (error) {

@@ -8,7 +8,7 @@ import {
   fileList,
   fileObject,
 } from '@open-nemo/contract/data-store/files.ts'
-import { type RouteInput, route } from '@open-nemo/runtime'
+import { errorResponse, type RouteInput, route } from '@open-nemo/runtime'
 import { commit } from '../commit/apply.ts'
 import type { FileRows } from '../storage/file-rows.ts'
 import { checkPath } from '../storage/paths.ts'
@@ -23,6 +23,11 @@ const PATH = '/v1/files'
 
 /** OpenAI's files, as `/v1/fine_tuning/jobs` takes them: each is a file of one dataset repository. */
 export function openAiFileRoutes({ app, store }: Hub, rows: FileRows): void {
+  // these have OpenAI's shape of errors, while the rest of the service has the hub's
+  app.use(`${PATH}/*`, async (c, next) => {
+    await next()
+    if (c.error) c.res = errorResponse(c.error, 'openai', c.get('requestId')).response
+  })
   const find = async (input: Pick<RouteInput<unknown>, 'params'>): Promise<FileObject> => {
     const id = param(input, 'id')
     const file = id.includes('\0') ? undefined : await rows.get(id)
@@ -39,17 +44,22 @@ export function openAiFileRoutes({ app, store }: Hub, rows: FileRows): void {
       response: fileObject,
     },
     async ({ c }) => {
-      const form = await onDisk(() =>
-        readForm(bodyOf(c), c.req.header('content-type') ?? '', {
-          name: 'file',
-          path: store.temporary(),
-          maxBytes: MAX_BYTES,
-        }),
-      )
+      const repo = await filesRepo(store)
+      const room = store.quotas.reserve(repo, leastFile(c.req.header('content-length')))
+      let form: UploadedForm | undefined
       try {
+        form = await onDisk(() =>
+          readForm(bodyOf(c), c.req.header('content-type') ?? '', {
+            name: 'file',
+            path: store.temporary(),
+            maxBytes: MAX_BYTES,
+            room,
+          }),
+        )
         return await keep(store, rows, form)
       } finally {
-        await form.file?.sink.discard()
+        room.release()
+        await form?.file?.sink.discard()
       }
     },
   )
@@ -89,10 +99,8 @@ export function openAiFileRoutes({ app, store }: Hub, rows: FileRows): void {
       const entry = (await store.trees.read(repo.gitDir, head)).get(`${id}/${filename}`)
       if (entry?.type !== 'file' || !entry.lfs) throw errors.FILE_NOT_FOUND({ id })
       const { oid } = entry.lfs
-      return serveFile(
-        input.c,
-        { path: filename, size: entry.size, etag: oid, commit: head },
-        repo.lfs.path(oid),
+      return serveFile(input.c, { path: filename, size: entry.size, etag: oid, commit: head }, (span) =>
+        repo.lfs.open(oid, span),
       )
     },
   )
@@ -115,6 +123,11 @@ export function openAiFileRoutes({ app, store }: Hub, rows: FileRows): void {
       return { id, object: 'file' as const, deleted: true as const }
     },
   )
+}
+
+/** A form of so many bytes holds a file that is a little smaller. */
+function leastFile(length: string | undefined): number {
+  return Math.max(0, Number(length ?? 0) - 65_536)
 }
 
 async function keep(

@@ -11,13 +11,17 @@ import { BARE_CONFIG, ObjectWriter } from '../git/fast-import.ts'
 import { moveRef, resolveRevision } from '../git/refs.ts'
 import { git } from '../git/run.ts'
 import { makePushCheck } from '../git/smart.ts'
-import { parsePointer, TreeReader } from '../git/tree.ts'
+import { TreeReader } from '../git/tree.ts'
+import { type Collected, changing, collect } from './collect.ts'
 import { isNodeError } from './errors.ts'
 import { syncFolder } from './fsync.ts'
 import { LfsStore } from './lfs.ts'
+import { type LfsStorage, openLfsStorage } from './lfs-storage.ts'
 import { KeyedLock } from './locks.ts'
 import { checkNamespace, checkRepoName } from './paths.ts'
+import { Quotas } from './quota.ts'
 import type { RepoRow, Rows } from './rows.ts'
+import type { StoreSettings } from './settings.ts'
 
 /** A repository that exists: its row and where it is. */
 export interface Repo extends RepoRow {
@@ -29,8 +33,8 @@ export interface Repo extends RepoRow {
 
 /** A repository folder has this file until its row is in the database; without a row it goes at the next start. */
 const CREATING = 'CREATING'
-/** LFS objects that no commit came to name within this time are removed. */
-const PENDING_MS = 24 * 3600_000
+/** The first collection, so long after the start. */
+const FIRST_COLLECTION_MS = 60_000
 /** So many packs, and the repository is repacked. */
 const MAX_PACKS = 30
 
@@ -44,6 +48,7 @@ export class Repositories {
   readonly trees = new TreeReader(this.objects)
   /** The folder of the hook that checks pushes. */
   hooks = ''
+  readonly quotas: Quotas
   readonly #dir: string
   readonly #repos: string
   readonly #tmp: string
@@ -51,10 +56,18 @@ export class Repositories {
   readonly #log: Logger
   readonly #locks = new KeyedLock()
   readonly #background = new Set<Promise<void>>()
+  readonly #stopping = new AbortController()
+  readonly #settings: StoreSettings
+  /** Commits that are being received, by repository. */
+  readonly #receiving = new Map<string, number>()
+  readonly #pruning = new Map<string, Promise<unknown>>()
+  #storage: LfsStorage | undefined
 
-  constructor(options: { dir: string; rows: Rows; log: Logger }) {
+  constructor(options: { dir: string; rows: Rows; log: Logger; settings: StoreSettings }) {
     this.rows = options.rows
     this.#log = options.log
+    this.#settings = options.settings
+    this.quotas = new Quotas(options.settings.quotas)
     this.#dir = options.dir
     this.#repos = join(options.dir, 'repos')
     this.#tmp = join(options.dir, 'tmp')
@@ -66,6 +79,13 @@ export class Repositories {
     for (const dir of [this.#repos, this.#tmp, this.#trash]) await mkdir(dir, { recursive: true })
     await rename(this.#tmp, join(this.#trash, `tmp.${randomUUID()}`))
     await mkdir(this.#tmp)
+    this.#storage = await openLfsStorage({
+      dir: this.#dir,
+      repos: this.#repos,
+      s3: this.#settings.s3,
+      locks: this.#locks,
+      log: this.#log,
+    })
     this.hooks = await makePushCheck(this.#dir)
     const rows = new Set(await this.rows.repoIds())
     for (const entry of await readdir(this.#trash)) {
@@ -78,13 +98,17 @@ export class Repositories {
       if (rows.has(id)) await rm(marker, { force: true })
       else await this.#toTrash(id)
     }
-    this.#later(this.#sweep())
+    if (this.quotas.active) await this.#measure()
+    this.#later(this.#settle())
+    this.#collectFromNowOn()
   }
 
   /** Waits for the work in the background and ends the git processes. */
   async close(): Promise<void> {
+    this.#stopping.abort()
     await Promise.all(this.#background)
     this.objects.close()
+    this.#storage?.close()
   }
 
   /** A path for temporary files that does not exist yet; it is swept at the next start. */
@@ -94,7 +118,50 @@ export class Repositories {
 
   /** Runs work that moves refs of a repository; one at a time for each. */
   exclusive<T>(repo: Repo, work: () => Promise<T>): Promise<T> {
-    return this.#locks.run(repo.id, work)
+    return this.#locks.run(repo.id, async () => {
+      await changing(repo.gitDir)
+      return await work()
+    })
+  }
+
+  /**
+   * Runs the work of receiving a commit. Git leaves out of it what the repository has already, so nothing may be pruned
+   * from that until the commit is made.
+   */
+  async receiving<T>(repo: Repo, work: () => Promise<T>): Promise<T> {
+    const { id } = repo
+    while (this.#pruning.has(id)) await this.#pruning.get(id)
+    this.#receiving.set(id, (this.#receiving.get(id) ?? 0) + 1)
+    try {
+      return await work()
+    } finally {
+      const left = (this.#receiving.get(id) ?? 1) - 1
+      if (left > 0) this.#receiving.set(id, left)
+      else this.#receiving.delete(id)
+    }
+  }
+
+  /** Runs work while no ref moves and no commit is being received; undefined, and not at all, when one is. */
+  alone<T>(repo: Repo, work: () => Promise<T>): Promise<T | undefined> {
+    return this.#locks.run(repo.id, async () => {
+      if (this.#receiving.has(repo.id)) return undefined
+      const pruning = work()
+      const settled = pruning.catch(() => {})
+      this.#pruning.set(repo.id, settled)
+      try {
+        return await pruning
+      } finally {
+        this.#pruning.delete(repo.id)
+      }
+    })
+  }
+
+  /**
+   * Removes what nothing reaches and nobody has touched for `age` milliseconds, in all repositories. One collection
+   * runs at a time; a second waits for it.
+   */
+  collect(age = this.#settings.collectAgeMs): Promise<Collected> {
+    return this.#locks.run('collection', () => this.#collect(Date.now() - age))
   }
 
   /** The repository, or REPO_NOT_FOUND. */
@@ -135,7 +202,9 @@ export class Repositories {
       throw taken(args.type, fullName)
     }
     await rm(join(this.#repos, row.id, CREATING), { force: true })
-    return this.#toRepo(row)
+    const repo = this.#toRepo(row)
+    this.quotas.place(repo)
+    return repo
   }
 
   /** Deletes a repository: it is gone once the rename is done; its bytes are freed in the background. */
@@ -144,6 +213,7 @@ export class Repositories {
       await this.#toTrash(repo.id)
       await this.rows.removeRepo(repo.id)
     })
+    this.quotas.forget(repo.id)
     this.objects.forget(repo.gitDir)
     this.#later(this.#emptyTrash())
   }
@@ -154,6 +224,7 @@ export class Repositories {
     if (!(await this.rows.addNamespace(namespace)) && !(await this.rows.namespace(namespace)))
       throw dataStoreErrors.NAMESPACE_TAKEN({ namespace })
     if (!(await this.rows.renameRepo(repo.id, namespace, name))) throw taken(repo.type, id)
+    this.quotas.place({ id: repo.id, namespace, fullName: id })
   }
 
   /** Called after a push. */
@@ -163,9 +234,56 @@ export class Repositories {
     this.maintain(repo)
   }
 
-  /** Called after a commit: repacks in the background once many packs have come together. */
+  /** Called after a commit: counts it, and repacks in the background once many packs have come together. */
   maintain(repo: Repo): void {
+    this.#later(this.quotas.measureGit(repo))
     this.#later(this.#repack(repo))
+  }
+
+  async #collect(time: number): Promise<Collected> {
+    const sum: Collected = { repositories: 0, git_objects: 0, lfs_objects: 0, lfs_bytes: 0 }
+    await this.#lfsStorage.abortUploads(time)
+    for (const row of await this.rows.all()) {
+      if (this.#stopping.signal.aborted) break
+      const repo = this.#toRepo(row)
+      try {
+        const freed = await collect(this, repo, time)
+        for (const key of Object.keys(sum) as (keyof Collected)[]) sum[key] += freed[key]
+        await this.quotas.measureGit(repo)
+      } catch (err) {
+        // a repository that was deleted meanwhile is none to collect from
+        if (await exists(repo.gitDir)) this.#log.error({ err, repo: repo.fullName }, 'the collection failed')
+      }
+    }
+    this.#log.info({ ...sum }, 'garbage collected')
+    return sum
+  }
+
+  /** Collects now and then, from a little after the start on. */
+  #collectFromNowOn(): void {
+    const { collectEveryMs } = this.#settings
+    if (collectEveryMs === 0) return
+    const run = () => this.#later(this.collect().then(() => {}))
+    const first = setTimeout(run, Math.min(FIRST_COLLECTION_MS, collectEveryMs)).unref()
+    const timer = setInterval(run, collectEveryMs).unref()
+    this.#stopping.signal.addEventListener('abort', () => {
+      clearTimeout(first)
+      clearInterval(timer)
+    })
+  }
+
+  async #measure(): Promise<void> {
+    for (const row of await this.rows.all()) {
+      const repo = this.#toRepo(row)
+      this.quotas.place(repo)
+      await this.quotas.measureGit(repo)
+      for await (const { size } of repo.lfs.list()) this.quotas.add(repo.id, size)
+    }
+  }
+
+  get #lfsStorage(): LfsStorage {
+    if (!this.#storage) throw new Error('the store is not open')
+    return this.#storage
   }
 
   async #repack(repo: Repo): Promise<void> {
@@ -205,40 +323,27 @@ export class Repositories {
 
   async #emptyTrash(): Promise<void> {
     for (const entry of await readdir(this.#trash)) {
+      // first, so that a kill in between leaves the entry as a note of what has to go
+      const id = entry.split('.')[0] ?? ''
+      if (id.startsWith('repo-')) await this.#lfsStorage.objects.drop(id)
       await rm(join(this.#trash, entry), { recursive: true, force: true })
     }
   }
 
-  async #sweep(): Promise<void> {
+  /** Takes up what a kill left, and then looks for garbage from time to time. */
+  async #settle(): Promise<void> {
     await this.#emptyTrash()
-    for (const id of await this.rows.repoIds()) await this.#sweepLfs(join(this.#repos, id))
-  }
-
-  async #sweepLfs(gitDir: string): Promise<void> {
-    const lfs = new LfsStore(gitDir)
-    const old = await lfs.pendingBefore(Date.now() - PENDING_MS)
-    if (old.length === 0) return
-    const named = await this.#namedObjects(gitDir)
-    for (const oid of old) await (named.has(oid) ? lfs.clearPending(oid) : lfs.remove(oid))
-  }
-
-  /** Every LFS object that a pointer in any object of the repository names. */
-  async #namedObjects(gitDir: string): Promise<Set<string>> {
-    const format = '--batch-check=%(objecttype) %(objectsize) %(objectname)'
-    const all = await git(gitDir, ['cat-file', '--batch-all-objects', '--unordered', format])
-    const named = new Set<string>()
-    for (const [, size, oid] of all.toString('latin1').matchAll(/^blob (\d+) ([0-9a-f]+)$/gm)) {
-      if (Number(size) > 200 || !oid) continue
-      const blob = await this.objects.read(gitDir, oid)
-      const pointer = blob && parsePointer(blob.content)
-      if (pointer) named.add(pointer.oid)
-    }
-    return named
+    await this.#lfsStorage.settle(await this.rows.repoIds(), this.#stopping.signal)
   }
 
   #toRepo(row: RepoRow): Repo {
-    const gitDir = join(this.#repos, row.id)
-    return { ...row, fullName: `${row.namespace}/${row.name}`, gitDir, lfs: new LfsStore(gitDir) }
+    const repo = { ...row, fullName: `${row.namespace}/${row.name}`, gitDir: join(this.#repos, row.id) }
+    const shared = {
+      objects: this.#lfsStorage.objects,
+      locks: this.#locks,
+      changed: (id: string, bytes: number) => this.quotas.add(id, bytes),
+    }
+    return { ...repo, lfs: new LfsStore(repo, shared) }
   }
 
   #later(work: Promise<void>): void {

@@ -142,6 +142,10 @@ export class Rows {
     return row?.id
   }
 
+  all(): Promise<RepoRow[]> {
+    return this.#db.query<RepoRow>(`SELECT ${COLUMNS} FROM data_store.repos ORDER BY id`)
+  }
+
   async repoIds(): Promise<string[]> {
     return (await this.#db.query<{ id: string }>('SELECT id FROM data_store.repos')).map((row) => row.id)
   }

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+import { access, readdir, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { ObjectReader } from '../git/cat-file.ts'
+import { git } from '../git/run.ts'
+import { MAX_POINTER, parsePointer } from '../git/tree.ts'
+import type { StoredObject } from './objects.ts'
+import type { Repo } from './repositories.ts'
+
+/** What a collection freed. */
+export interface Collected {
+  repositories: number
+  git_objects: number
+  lfs_objects: number
+  lfs_bytes: number
+}
+
+/** What the collector asks of the store. */
+export interface CollectorStore {
+  objects: ObjectReader
+  /** Runs work while no ref of the repository moves. */
+  exclusive<T>(repo: Repo, work: () => Promise<T>): Promise<T>
+  /** Like exclusive, and while no commit is being received either; undefined when one is. */
+  alone<T>(repo: Repo, work: () => Promise<T>): Promise<T | undefined>
+}
+
+/** In a repository's folder: nothing has changed since a collection that left nothing to wait for. */
+const STAMP = 'collected'
+
+/** Notes that a repository changes, so that the next collection looks at it. */
+export async function changing(gitDir: string): Promise<void> {
+  await rm(join(gitDir, STAMP), { force: true })
+}
+
+/**
+ * Removes from a repository what nothing reaches and nobody has touched since `time` (milliseconds since 1970): first
+ * git's objects, then LFS objects that no pointer names in any object that git still has. So a pointer never outlives
+ * its object, also in commits that no branch leads to any more. Whatever moment it is killed at, what is reachable is
+ * there.
+ */
+export async function collect(store: CollectorStore, repo: Repo, time: number): Promise<Collected> {
+  const freed: Collected = { repositories: 1, git_objects: 0, lfs_objects: 0, lfs_bytes: 0 }
+  const { gitDir } = repo
+  if (await isClean(gitDir)) return freed
+  const before = await unreachable(gitDir)
+  if (before > 0) {
+    await store.alone(repo, () => prune(gitDir, time))
+    store.objects.forget(gitDir)
+    freed.git_objects = before - (await unreachable(gitDir))
+  }
+  const candidates = await unnamed(store, repo)
+  await store.exclusive(repo, async () => {
+    // a commit may have come to name one since
+    const still = candidates.length > 0 ? await namedObjects(store.objects, gitDir) : new Set<string>()
+    let waiting = freed.git_objects < before
+    for (const object of candidates) {
+      if (still.has(object.oid)) continue
+      if (object.changed < time && (await repo.lfs.collect(object, time))) {
+        freed.lfs_objects += 1
+        freed.lfs_bytes += object.size
+      } else waiting = true
+    }
+    for (const oid of await repo.lfs.pendingBefore(time)) await repo.lfs.clearPending(oid)
+    if (!waiting) await writeFile(join(gitDir, STAMP), '')
+  })
+  return freed
+}
+
+/** How many of git's objects no ref reaches. */
+async function unreachable(gitDir: string): Promise<number> {
+  const all = await git(gitDir, [
+    'cat-file',
+    '--batch-all-objects',
+    '--unordered',
+    '--batch-check=%(objectname)',
+  ])
+  const reached = await git(gitDir, ['rev-list', '--objects', '--no-object-names', '--all'])
+  return lines(all) - lines(reached)
+}
+
+/**
+ * Git keeps what is reachable in one pack, and the rest in another for as long as it is young; the old packs go last.
+ * Without deltas: files of data sets and models have little in common.
+ */
+async function prune(gitDir: string, time: number): Promise<void> {
+  const until = new Date(time).toISOString()
+  await git(gitDir, [
+    'repack',
+    '--cruft',
+    `--cruft-expiration=${until}`,
+    '-d',
+    '-q',
+    '--window=0',
+    '--depth=0',
+  ])
+}
+
+/** The objects of the store that no pointer names. */
+async function unnamed(store: CollectorStore, repo: Repo): Promise<StoredObject[]> {
+  const stored: StoredObject[] = []
+  for await (const object of repo.lfs.list()) stored.push(object)
+  if (stored.length === 0) return []
+  const named = await namedObjects(store.objects, repo.gitDir)
+  return stored.filter(({ oid }) => !named.has(oid))
+}
+
+/** Every LFS object that a pointer in any object of the repository names. */
+async function namedObjects(objects: ObjectReader, gitDir: string): Promise<Set<string>> {
+  const format = '--batch-check=%(objecttype) %(objectsize) %(objectname)'
+  const all = await git(gitDir, ['cat-file', '--batch-all-objects', '--unordered', format])
+  const named = new Set<string>()
+  for (const [, size, oid] of all.toString('latin1').matchAll(/^blob (\d+) ([0-9a-f]+)$/gm)) {
+    if (Number(size) > MAX_POINTER || !oid) continue
+    const blob = await objects.read(gitDir, oid)
+    // an object that cannot be read may name anything: nothing is removed then
+    if (!blob) throw new Error(`the git object ${oid} cannot be read`)
+    const pointer = parsePointer(blob.content)
+    if (pointer) named.add(pointer.oid)
+  }
+  return named
+}
+
+async function isClean(gitDir: string): Promise<boolean> {
+  const pending = await readdir(join(gitDir, 'lfs', 'pending')).catch(() => [])
+  if (pending.length > 0) return false
+  return access(join(gitDir, STAMP)).then(
+    () => true,
+    () => false,
+  )
+}
+
+function lines(text: Buffer): number {
+  let count = 0
+  for (let at = text.indexOf(10); at >= 0; at = text.indexOf(10, at + 1)) count += 1
+  return count
+}

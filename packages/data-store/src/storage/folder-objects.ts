@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type FileHandle, link, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { isNodeError } from './errors.ts'
+import { syncFolder } from './fsync.ts'
+import {
+  type BlockReader,
+  LFS_OID,
+  type LfsObjects,
+  objectPath,
+  type Span,
+  type StoredObject,
+} from './objects.ts'
+
+/** LFS objects as files below each repository's folder; a repository that goes takes them along. */
+export class FolderObjects implements LfsObjects {
+  readonly #repos: string
+
+  constructor(repos: string) {
+    this.#repos = repos
+  }
+
+  async size(repo: string, oid: string): Promise<number | undefined> {
+    try {
+      return (await stat(this.path(repo, oid))).size
+    } catch (err) {
+      if (isNodeError(err, 'ENOENT')) return undefined
+      throw err
+    }
+  }
+
+  async put(repo: string, oid: string, file: string): Promise<void> {
+    const path = this.path(repo, oid)
+    await makeFolders(dirname(path), this.#root(repo))
+    await rename(file, path)
+    await syncFolder(dirname(path))
+  }
+
+  /** The two share the bytes on the disk. */
+  async copy(from: string, to: string, oid: string): Promise<void> {
+    const path = this.path(to, oid)
+    await makeFolders(dirname(path), this.#root(to))
+    try {
+      await link(this.path(from, oid), path)
+    } catch (err) {
+      if (!isNodeError(err, 'EEXIST')) throw err
+    }
+    await syncFolder(dirname(path))
+  }
+
+  async open(repo: string, oid: string, span: Span): Promise<BlockReader | undefined> {
+    try {
+      return new FileReader(await open(this.path(repo, oid), 'r'), span)
+    } catch (err) {
+      if (isNodeError(err, 'ENOENT')) return undefined
+      throw err
+    }
+  }
+
+  async remove(repo: string, oid: string): Promise<void> {
+    await rm(this.path(repo, oid), { force: true })
+  }
+
+  async *list(repo: string): AsyncGenerator<StoredObject> {
+    const root = this.#root(repo)
+    for (const one of await names(root)) {
+      if (one.length !== 2) continue
+      for (const two of await names(join(root, one))) {
+        for (const oid of await names(join(root, one, two))) {
+          const found = LFS_OID.test(oid) && (await stat(join(root, one, two, oid)).catch(() => undefined))
+          // the time of the inode: a file that was adopted keeps the time of its content
+          if (found) yield { oid, size: found.size, changed: found.ctimeMs }
+        }
+      }
+    }
+  }
+
+  async drop(): Promise<void> {}
+
+  /** Where the object is, or would be. */
+  path(repo: string, oid: string): string {
+    return join(this.#root(repo), objectPath(oid))
+  }
+
+  #root(repo: string): string {
+    return join(this.#repos, repo, 'lfs')
+  }
+}
+
+class FileReader implements BlockReader {
+  readonly #file: FileHandle
+  readonly #end: number
+  #at: number
+
+  constructor(file: FileHandle, span: Span) {
+    this.#file = file
+    this.#at = span.start
+    this.#end = span.end
+  }
+
+  async read(block: Uint8Array): Promise<number> {
+    const want = Math.min(block.length, this.#end - this.#at)
+    const { bytesRead } = await this.#file.read(block, 0, want, this.#at)
+    this.#at += bytesRead
+    return bytesRead
+  }
+
+  close(): Promise<void> {
+    return this.#file.close()
+  }
+}
+
+async function names(dir: string): Promise<string[]> {
+  try {
+    return await readdir(dir)
+  } catch (err) {
+    if (isNodeError(err, 'ENOENT', 'ENOTDIR')) return []
+    throw err
+  }
+}
+
+/** mkdir -p below `root`'s folder with durable names; fails when the repository itself is gone. */
+async function makeFolders(dir: string, root: string): Promise<void> {
+  try {
+    await mkdir(dir)
+  } catch (err) {
+    if (isNodeError(err, 'EEXIST')) return
+    if (!isNodeError(err, 'ENOENT') || dir === root) throw err
+    await makeFolders(dirname(dir), root)
+    await mkdir(dir).catch((e) => {
+      if (!isNodeError(e, 'EEXIST')) throw e
+    })
+  }
+  await syncFolder(dirname(dir))
+}
