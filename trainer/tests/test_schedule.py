@@ -2,7 +2,7 @@
 import unittest
 
 from nemo_trainer.job import Hyperparameters
-from nemo_trainer.schedule import Batches, learning_rate, make_plan, micro_batches
+from nemo_trainer.schedule import Batches, learning_rate, make_plan, micro_batches, packs
 
 
 def hyper(**values):
@@ -79,6 +79,16 @@ class MicroBatches(unittest.TestCase):
         self.assertEqual(sorted(sum(groups, [])), list(range(64)))
         for group in groups:
             self.assertLessEqual(len(group) * max(lengths[i] for i in group), 300)
+
+
+class Packs(unittest.TestCase):
+    def test_every_row_is_in_one_pack_that_is_not_too_wide(self):
+        lengths = [3, 5, 2, 9, 4, 1]
+        groups = packs([0, 1, 2, 3, 4, 5], lengths, 8)
+        self.assertEqual(sorted(row for group in groups for row in group), [0, 1, 2, 3, 4, 5])
+        # A row longer than a pack has one of its own; the others fill two.
+        self.assertEqual([sum(lengths[row] for row in group) for group in groups], [9, 8, 7])
+        self.assertEqual(packs([], [], 8), [])
 
 
 if __name__ == "__main__":

@@ -98,8 +98,9 @@ def run(workdir: str, job: Job, events: EventLog, stop: StopSignal) -> None:
     from transformers.utils import logging
 
     from .loop import Loop
-    from .model import load_model, pick_device, pick_precision
-    from .output import write_adapter
+    from .model import load_tuned, pick_device, pick_precision
+    from .objective import make_objective
+    from .output import write_output
     from .store import CheckpointStore
 
     logging.disable_progress_bar()
@@ -107,11 +108,14 @@ def run(workdir: str, job: Job, events: EventLog, stop: StopSignal) -> None:
     torch.use_deterministic_algorithms(True)
     device = pick_device()
     dtype = pick_precision(job, device)
-    model = load_model(job, device, dtype)
+    tuned = load_tuned(job, device, dtype)
     store = CheckpointStore(os.path.join(workdir, "checkpoints"), f"{job.fingerprint}/{dtype}")
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     stop.training = True
-    loop = Loop(job, model, rows, validation, pad, events, store, stop.event)
+    objective, warning = make_objective(tuned, job.hyperparameters, rows, validation, pad)
+    if warning:
+        events.emit("warning", message=warning)
+    loop = Loop(job, tuned, objective, events, store, stop.event)
     resumed = loop.resume()
     events.emit(
         "started",
@@ -124,7 +128,7 @@ def run(workdir: str, job: Job, events: EventLog, stop: StopSignal) -> None:
         device=device.type,
         precision=str(dtype).removeprefix("torch."),
         threads=job.threads,
-        trainable_parameters=sum(each.numel() for each in model.parameters() if each.requires_grad),
+        trainable_parameters=sum(each.numel() for each in tuned.model.parameters() if each.requires_grad),
     )
     loop.run()
     progress = loop.progress
@@ -136,7 +140,7 @@ def run(workdir: str, job: Job, events: EventLog, stop: StopSignal) -> None:
         "train_loss": _rounded(progress.train_loss),
         "val_loss": _rounded(val_loss),
     }
-    write_adapter(os.path.join(workdir, "output"), model, loop.final_weights(), job, facts)
+    write_output(os.path.join(workdir, "output"), tuned, loop.final_weights(), job, tokenizer, facts)
     events.emit(
         "completed",
         best_epoch=loop.epoch_of(progress.best_step),

@@ -3,17 +3,19 @@
 
 from typing import Any
 
-from .encode import Row, encode_all
+from .encode import Pair, Row, encode_all, encode_pairs
 from .errors import JobError
 from .job import Job
+from .preferences import read_pairs
 from .rows import read_examples
 from .templates import ChatTemplate
 
 NAMED_CUTS = 5
 
 
-def load_data(job: Job) -> tuple[Any, list[Row], list[Row], list[str]]:
-    """Tokenizer, training rows, validation rows and what has to be said of rows that were cut."""
+def load_data(job: Job) -> tuple[Any, list[Any], list[Any], list[str]]:
+    """Tokenizer, training rows, validation rows and what has to be said of rows that were cut. Rows of preferences
+    are pairs."""
     from transformers import AutoTokenizer
 
     try:
@@ -29,8 +31,7 @@ def load_data(job: Job) -> tuple[Any, list[Row], list[Row], list[str]]:
             raise JobError("invalid_job", f"the chat template cannot be used: {error}") from error
     encoded, messages = [], []
     for kind, paths in (("training", job.training_files), ("validation", job.validation_files)):
-        examples = read_examples(paths, job.prompt_template, chat, tokenizer.eos_token or "")
-        rows, cut = encode_all(examples, tokenizer, job.max_seq_length)
+        rows, cut = _encoded(job, paths, chat, tokenizer)
         encoded.append(rows)
         if cut:
             named = "; ".join(cut[:NAMED_CUTS]) + (" and others" if len(cut) > NAMED_CUTS else "")
@@ -39,3 +40,13 @@ def load_data(job: Job) -> tuple[Any, list[Row], list[Row], list[str]]:
                 f"and were cut at their end: {named}"
             )
     return tokenizer, encoded[0], encoded[1], messages
+
+
+def _encoded(
+    job: Job, paths: tuple[str, ...], chat: ChatTemplate | None, tokenizer: Any
+) -> tuple[list[Row] | list[Pair], list[str]]:
+    eos = tokenizer.eos_token or ""
+    if job.hyperparameters.training_type == "dpo":
+        pairs = read_pairs(paths, job.prompt_template, chat, eos)
+        return encode_pairs(pairs, tokenizer, job.max_seq_length)
+    return encode_all(read_examples(paths, job.prompt_template, chat, eos), tokenizer, job.max_seq_length)

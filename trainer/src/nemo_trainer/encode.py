@@ -20,6 +20,28 @@ class Row:
         return sum(self.trained)
 
 
+@dataclass(frozen=True)
+class Pair:
+    """Two answers to one prompt, the better one and the worse one."""
+
+    chosen: Row
+    rejected: Row
+
+    def __len__(self) -> int:
+        return 2 * max(len(self.chosen.ids), len(self.rejected.ids))
+
+
+def encode_pairs(
+    examples: list[tuple[Example, Example]], tokenizer: Any, max_length: int
+) -> tuple[list[Pair], list[str]]:
+    """Encodes chosen and rejected examples; the rest as `encode_all`."""
+    chosen, cut = encode_all([each for each, _ in examples], tokenizer, max_length)
+    rejected, more = encode_all([each for _, each in examples], tokenizer, max_length)
+    pairs = [Pair(*both) for both in zip(chosen, rejected, strict=True)]
+    either = {*cut, *more}
+    return pairs, [each.where for each, _ in examples if each.where in either]
+
+
 def encode_all(examples: list[Example], tokenizer: Any, max_length: int) -> tuple[list[Row], list[str]]:
     """Encodes the examples; also gives where rows were cut at `max_length` tokens.
 

@@ -15,6 +15,8 @@ OPTIMIZERS = (
     "adamw_with_flat_lr",
     "adam_with_flat_lr",
 )
+TRAINING_TYPES = ("sft", "dpo")
+FINETUNING_TYPES = ("lora", "lora_merged", "all_weights")
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,21 @@ class Lora:
 
 
 @dataclass(frozen=True)
+class Dpo:
+    """The API's parameters of preference training; `ref_policy_kl_penalty` is the paper's beta."""
+
+    ref_policy_kl_penalty: float = 0.05
+    preference_loss_weight: float = 1.0
+    preference_average_log_probs: bool = False
+    sft_loss_weight: float = 0.0
+    sft_average_log_probs: bool = False
+    max_grad_norm: float = 1.0
+
+
+@dataclass(frozen=True)
 class Hyperparameters:
+    training_type: str = "sft"
+    finetuning_type: str = "lora"
     epochs: int = 1
     batch_size: int = 8
     learning_rate: float = 1e-4
@@ -40,7 +56,12 @@ class Hyperparameters:
     min_learning_rate: float = 0.0
     log_every_n_steps: int = 10
     val_check_interval: float | None = None
+    sequence_packing_enabled: bool = False
+    attention_dropout: float = 0.0
+    hidden_dropout: float = 0.0
+    max_grad_norm: float = 1.0
     lora: Lora = field(default_factory=Lora)
+    dpo: Dpo = field(default_factory=Dpo)
 
 
 @dataclass(frozen=True)
@@ -104,10 +125,15 @@ def parse_job(raw: dict[str, Any]) -> Job:
 
 
 def _hyperparameters(raw: dict[str, Any]) -> Hyperparameters:
-    finetuning, training = raw.get("finetuning_type", "lora"), raw.get("training_type", "sft")
-    if finetuning != "lora" or training != "sft":
-        raise JobError("unsupported", f"{training} with {finetuning} is not supported: use sft with lora")
+    finetuning, training = raw.get("finetuning_type") or "lora", raw.get("training_type") or "sft"
+    if finetuning not in FINETUNING_TYPES or training not in TRAINING_TYPES:
+        raise JobError(
+            "unsupported",
+            f"{training} with {finetuning} is not supported: use {' or '.join(TRAINING_TYPES)} with "
+            f"{', '.join(FINETUNING_TYPES)}",
+        )
     default = Hyperparameters()
+    sft, dpo = raw.get("sft") or {}, _dpo(raw.get("dpo") or {})
     rate = _number(raw, "learning_rate", default.learning_rate)
     if rate <= 0:
         raise JobError("invalid_job", f"learning_rate is {rate}: it must be above 0")
@@ -121,6 +147,8 @@ def _hyperparameters(raw: dict[str, Any]) -> Hyperparameters:
     warmup = raw.get("warmup_steps")
     interval = raw.get("val_check_interval")
     return Hyperparameters(
+        training_type=training,
+        finetuning_type=finetuning,
         epochs=int(_number(raw, "epochs", default.epochs, minimum=1)),
         batch_size=int(_number(raw, "batch_size", default.batch_size, minimum=1)),
         learning_rate=rate,
@@ -134,7 +162,27 @@ def _hyperparameters(raw: dict[str, Any]) -> Hyperparameters:
         min_learning_rate=low,
         log_every_n_steps=int(_number(raw, "log_every_n_steps", default.log_every_n_steps, minimum=1)),
         val_check_interval=None if interval is None else _number(raw, "val_check_interval", 1, minimum=0),
+        sequence_packing_enabled=_flag(raw, "sequence_packing_enabled", False),
+        attention_dropout=_fraction(sft, "attention_dropout", 0.0) if training == "sft" else 0.0,
+        hidden_dropout=_fraction(sft, "hidden_dropout", 0.0) if training == "sft" else 0.0,
+        max_grad_norm=dpo.max_grad_norm if training == "dpo" else default.max_grad_norm,
         lora=_lora(raw.get("lora") or {}),
+        dpo=dpo,
+    )
+
+
+def _dpo(raw: dict[str, Any]) -> Dpo:
+    default = Dpo()
+    norm = _number(raw, "max_grad_norm", default.max_grad_norm)
+    if norm <= 0:
+        raise JobError("invalid_job", f"dpo.max_grad_norm is {norm}: it must be above 0")
+    return Dpo(
+        ref_policy_kl_penalty=_number(raw, "ref_policy_kl_penalty", default.ref_policy_kl_penalty, minimum=0),
+        preference_loss_weight=_number(raw, "preference_loss_weight", default.preference_loss_weight, minimum=0),
+        preference_average_log_probs=_flag(raw, "preference_average_log_probs", False),
+        sft_loss_weight=_number(raw, "sft_loss_weight", default.sft_loss_weight, minimum=0),
+        sft_average_log_probs=_flag(raw, "sft_average_log_probs", False),
+        max_grad_norm=norm,
     )
 
 
@@ -159,6 +207,15 @@ def _number(raw: dict[str, Any], key: str, default: float, minimum: float | None
         raise JobError("invalid_job", f"{key} is {value!r}: it must be a number")
     if minimum is not None and value < minimum:
         raise JobError("invalid_job", f"{key} is {value}: it must be at least {minimum:g}")
+    return value
+
+
+def _flag(raw: dict[str, Any], key: str, default: bool) -> bool:
+    value = raw.get(key)
+    if value is None:
+        return default
+    if not isinstance(value, bool):
+        raise JobError("invalid_job", f"{key} is {value!r}: it must be true or false")
     return value
 
 

@@ -8,24 +8,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from peft import PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
 
-from .encode import Row
 from .errors import JobError, Stopped
 from .events import EventLog
 from .job import Job
-from .model import collate, summed_loss, watch_layers
-from .schedule import Batches, Plan, learning_rate, make_plan, micro_batches
+from .model import Tuned, watch_layers
+from .objective import Objective
+from .schedule import Batches, Plan, learning_rate, make_plan
 from .store import CheckpointStore
 
-# Padded tokens in one pass. More makes a pass hardly faster on a CPU, and each takes memory for its logits.
-TRAIN_TOKENS = 1024
-VALIDATION_TOKENS = 2048
-MAX_GRAD_NORM = 1.0
 PROGRESS_EVERY_S = 2.0
 # NeMo's early stopping: so many epochs without an improvement of at least this much end the training.
 PATIENCE_EPOCHS = 10
 MIN_DELTA = 0.001
+# Writing a checkpoint of all weights takes seconds: no more than this share of the time goes into it.
+SAVING_SHARE = 0.1
 
 
 @dataclass
@@ -40,30 +37,30 @@ class Progress:
     patience_loss: float | None = None
     patience_epoch: int = 0
     validated_step: int = 0
-    """Loss and number of trained tokens since the last logged point."""
-    window: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    """Loss, its weight (trained tokens or pairs), rows and right ones among them since the last logged point."""
+    window: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0, 0.0])
 
 
 class Loop:
     def __init__(
-        self, job: Job, model: PeftModel, rows: list[Row], validation: list[Row], pad: int, events: EventLog,
-        store: CheckpointStore, stop: threading.Event,
+        self, job: Job, tuned: Tuned, objective: Objective, events: EventLog, store: CheckpointStore,
+        stop: threading.Event,
     ) -> None:
-        self.job, self.hp, self.model, self.events, self.store = job, job.hyperparameters, model, events, store
-        self.rows, self.validation, self.pad = rows, validation, pad
-        self.plan: Plan = make_plan(len(rows), self.hp)
+        self.job, self.hp, self.tuned, self.events, self.store = job, job.hyperparameters, tuned, events, store
+        self.model, self.objective = tuned.model, objective
+        self.plan: Plan = make_plan(len(objective.rows), self.hp)
         self.progress = Progress()
         self.best_weights: dict[str, torch.Tensor] | None = None
         self._stop = stop
         self._batches = Batches(self.plan, job.seed)
-        self._lengths = [len(row.ids) for row in rows]
-        self._params = [each for each in model.parameters() if each.requires_grad]
+        self._params = [each for each in self.model.parameters() if each.requires_grad]
         self._optimizer = self._make_optimizer()
         self._saved_at = time.monotonic()
+        self._save_seconds = 0.0
         self._told_at = 0.0
         self._rows_done = 0
         self._train_seconds = 0.0
-        watch_layers(model, self._check)
+        watch_layers(self.model, self._check)
 
     def _check(self) -> None:
         if self._stop.is_set():
@@ -80,12 +77,13 @@ class Loop:
 
     def resume(self) -> int:
         """Takes up the newest checkpoint; gives the step it was made after, 0 for a fresh start."""
+        self.objective.prepare()
         state, problems = self.store.load()
         for problem in problems:
             self.events.emit("warning", message=problem)
         if state is None:
             return 0
-        set_peft_model_state_dict(self.model, state["weights"])
+        self.tuned.load(state["weights"])
         self._optimizer.load_state_dict(state["optimizer"])
         self.progress = Progress(**state["progress"])
         self.best_weights = state["best_weights"]
@@ -116,23 +114,24 @@ class Loop:
         return max(1, math.ceil(step / self.plan.steps_per_epoch))
 
     def final_weights(self) -> dict[str, torch.Tensor]:
-        return self.best_weights if self.best_weights is not None else self._weights()
+        return self.best_weights if self.best_weights is not None else self.tuned.kept()
 
     def _one_step(self, step: int) -> None:
         started = time.monotonic()
         indices = self._batches.of_step(step)
         # Dropout draws from the step's own seed: a resumed job draws the same without any kept generator state.
         torch.manual_seed((self.job.seed * 1_000_003 + step) % 2**63)
-        tokens = sum(self.rows[i].trained_count for i in indices)
-        total = 0.0
-        for group in micro_batches(indices, self._lengths, TRAIN_TOKENS, self.hp.micro_batch_size):
-            loss = summed_loss(self.model, *collate([self.rows[i] for i in group], self.pad))
-            # Divided by the tokens of the whole step, every trained token weighs the same however rows are grouped.
-            (loss / tokens).backward()
+        weight = self.objective.weight(indices)
+        total, right = 0.0, 0.0
+        for group in self.objective.groups(indices):
+            loss, correct = self.objective.loss(group)
+            # Divided by the weight of the whole step, every token (or pair) weighs the same however rows are grouped.
+            (loss / weight).backward()
             total += loss.item()
+            right += correct
         if not math.isfinite(total):
             raise JobError("diverged", f"the loss became {total} at step {step}: use a lower learning_rate")
-        torch.nn.utils.clip_grad_norm_(self._params, MAX_GRAD_NORM)
+        torch.nn.utils.clip_grad_norm_(self._params, self.hp.max_grad_norm)
         rate = learning_rate(step, self.plan, self.hp)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
@@ -141,32 +140,35 @@ class Loop:
         seconds = time.monotonic() - started
         self._train_seconds += seconds
         self._rows_done += len(indices)
-        self._after_step(step, total, tokens, rate, seconds)
+        self._after_step(step, [total, weight, len(indices), right], rate, seconds)
 
-    def _after_step(self, step: int, loss_sum: float, tokens: int, rate: float, seconds: float) -> None:
-        self.progress.window[0] += loss_sum
-        self.progress.window[1] += tokens
+    def _after_step(self, step: int, sums: list[float], rate: float, seconds: float) -> None:
+        window = [old + new for old, new in zip(self.progress.window, sums, strict=True)]
+        self.progress.window = window
         last = step == self.plan.steps_total
         logged = step % self.hp.log_every_n_steps == 0 or last
         if logged:
-            self.progress.train_loss = self.progress.window[0] / self.progress.window[1]
-            self.progress.window = [0.0, 0.0]
+            self.progress.train_loss = window[0] / window[1]
+            self.progress.window = [0.0, 0.0, 0.0, 0.0]
         epoch_ends = step % self.plan.steps_per_epoch == 0
         if logged or epoch_ends or time.monotonic() - self._told_at >= PROGRESS_EVERY_S:
-            self._tell(step, rate, self.progress.train_loss if logged else None)
+            right = window[3] / window[2] if logged and self.objective.counts_right else None
+            self._tell(step, rate, self.progress.train_loss if logged else None, right)
         self.progress.step = step
         # Should the next step take as long as this one, the kept state would be older than it may be.
-        if not last and time.monotonic() + seconds - self._saved_at >= self.job.checkpoint_interval_s:
+        asked = self.job.checkpoint_interval_s
+        interval = max(asked, min(10 * asked, self._save_seconds / SAVING_SHARE))
+        if not last and time.monotonic() + seconds - self._saved_at >= interval:
             self._save()
 
     def _validation_is_due(self) -> bool:
         step, every = self.progress.step, self.plan.validate_every
-        if not self.validation or step == 0 or step == self.progress.validated_step:
+        if not self.objective.validation or step == 0 or step == self.progress.validated_step:
             return False
         ends = step % self.plan.steps_per_epoch == 0 or step == self.plan.steps_total
         return ends or (every is not None and step % every == 0)
 
-    def _tell(self, step: int, rate: float, train_loss: float | None) -> None:
+    def _tell(self, step: int, rate: float, train_loss: float | None, right: float | None) -> None:
         self._told_at = time.monotonic()
         self.events.emit(
             "progress",
@@ -175,30 +177,34 @@ class Loop:
             epoch=round(step / self.plan.steps_per_epoch, 4),
             epochs_completed=step // self.plan.steps_per_epoch,
             train_loss=train_loss,
+            train_accuracy=right,
             lr=rate,
             rows_per_s=round(self._rows_done / self._train_seconds, 3) if self._train_seconds > 0 else None,
         )
 
     def _validate(self, step: int) -> None:
-        lengths = [len(row.ids) for row in self.validation]
-        total, tokens = 0.0, 0
+        objective = self.objective
+        rows = list(range(len(objective.validation)))
+        total, right = 0.0, 0.0
         self.model.eval()
         try:
             with torch.no_grad():
-                for group in micro_batches(list(range(len(lengths))), lengths, VALIDATION_TOKENS):
-                    batch = [self.validation[i] for i in group]
-                    total += summed_loss(self.model, *collate(batch, self.pad)).item()
-                    tokens += sum(row.trained_count for row in batch)
+                for group in objective.groups(rows, validation=True):
+                    loss, correct = objective.loss(group, validation=True)
+                    total += loss.item()
+                    right += correct
         finally:
             self.model.train()
-        value = total / tokens
+        value = total / objective.weight(rows, validation=True)
+        accuracy = right / len(rows) if objective.counts_right else None
         progress = self.progress
         progress.val_loss, progress.validated_step = value, step
         epoch_ends = step % self.plan.steps_per_epoch == 0
-        self.events.emit("validation", step=step, epoch=round(step / self.plan.steps_per_epoch, 4), val_loss=value)
+        epoch = round(step / self.plan.steps_per_epoch, 4)
+        self.events.emit("validation", step=step, epoch=epoch, val_loss=value, val_accuracy=accuracy)
         if progress.best_val_loss is None or value < progress.best_val_loss:
             progress.best_val_loss, progress.best_step = value, step
-            self.best_weights = {name: tensor.clone() for name, tensor in self._weights().items()}
+            self.best_weights = self.tuned.kept()
         if epoch_ends and (progress.patience_loss is None or value < progress.patience_loss - MIN_DELTA):
             progress.patience_loss, progress.patience_epoch = value, self.epoch_of(step)
 
@@ -211,16 +217,15 @@ class Loop:
             return True
         return False
 
-    def _weights(self) -> dict[str, torch.Tensor]:
-        return {name: each.detach().cpu() for name, each in get_peft_model_state_dict(self.model).items()}
-
     def _save(self) -> None:
+        begun = time.monotonic()
         state: dict[str, Any] = {
-            "weights": self._weights(),
+            "weights": self.tuned.weights(),
             "optimizer": self._optimizer.state_dict(),
             "progress": vars(self.progress),
             "best_weights": self.best_weights,
         }
         self.store.save(self.progress.step, state)
         self._saved_at = time.monotonic()
+        self._save_seconds = self._saved_at - begun
         self.events.emit("checkpoint", step=self.progress.step)

@@ -1,31 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The model with its adapter, and its loss over the trained tokens."""
+"""The model that is tuned: all of its weights, or an adapter beside them."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.functional import cross_entropy
-from torch.utils.checkpoint import checkpoint
+from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from torch.nn.functional import dropout
 from transformers import AutoModelForCausalLM
 
-from .encode import Row
+from .errors import JobError
 from .job import Job
+from .loss import base_of
 from .targets import resolve_targets
-
-# Architectures whose logits are exactly the output layer of the last hidden state: for these the output layer, the
-# widest of a small model, is computed for trained tokens only.
-PLAIN_HEADS = {"llama", "mistral", "qwen2", "qwen3", "smollm3"}
-IGNORED = -100
-# Up to this width the plain attention takes less time on a CPU than the fused one, whose backward pass is slow for
-# short rows: a quarter of a step at 40 tokens.
-PLAIN_ATTENTION_WIDTH = 128
-# Logits of a long row in float32 take gigabytes with a large vocabulary: beyond this many they are made piece by
-# piece, and made again for the backward pass.
-HEAD_TOKENS = 512
 
 
 def pick_device() -> torch.device:
@@ -33,7 +21,7 @@ def pick_device() -> torch.device:
 
 
 def pick_precision(job: Job, device: torch.device) -> torch.dtype:
-    """The base weights' type; adapters are always float32.
+    """The type that the base weights compute in; adapters are always float32.
 
     With bf16 instructions a step takes two thirds of float32's time; without them bf16 is emulated and slow. The
     choice depends on the machine only, so that the same seed gives the same losses.
@@ -47,10 +35,88 @@ def pick_precision(job: Job, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if fast else torch.float32
 
 
-def load_model(job: Job, device: torch.device, dtype: torch.dtype) -> PeftModel:
-    """The base model with fresh LoRA layers, made from the job's seed."""
-    base = AutoModelForCausalLM.from_pretrained(job.model_dir, dtype=dtype, local_files_only=True)
+class Tuned:
+    """A model in training, the same to the loop whatever of it is trained."""
+
+    model: Any
+    # Set when weights are kept in float32 and computed with in fewer bits.
+    autocast: torch.dtype | None = None
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """All that training changes, as it is now."""
+        raise NotImplementedError
+
+    def kept(self) -> dict[str, torch.Tensor]:
+        """A copy of it for the output."""
+        return {name: each.clone() for name, each in self.weights().items()}
+
+    def load(self, weights: dict[str, torch.Tensor]) -> None:
+        raise NotImplementedError
+
+    def untuned(self) -> AbstractContextManager[Any]:
+        """Within it the model answers as it did before training; of all-weights tuning only before the first step."""
+        raise NotImplementedError
+
+
+class Adapter(Tuned):
+    """LoRA layers beside frozen weights."""
+
+    def __init__(self, job: Job, device: torch.device, dtype: torch.dtype) -> None:
+        self.model = add_adapter(load_base(job, dtype), job).to(device)
+        self.model.train()
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        return {name: each.detach().cpu() for name, each in get_peft_model_state_dict(self.model).items()}
+
+    def load(self, weights: dict[str, torch.Tensor]) -> None:
+        set_peft_model_state_dict(self.model, weights)
+
+    def untuned(self) -> AbstractContextManager[Any]:
+        return self.model.disable_adapter()
+
+
+class AllWeights(Tuned):
+    """Every weight of the model, kept in float32: steps of training are too small for bf16."""
+
+    def __init__(self, job: Job, device: torch.device, dtype: torch.dtype) -> None:
+        self.model = load_base(job, torch.float32).to(device)
+        self.model.train()
+        self.autocast = dtype if dtype != torch.float32 else None
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        # Weights that are used twice (the output layer's are often the embedding's) have one name here.
+        return {name: each.detach().cpu() for name, each in self.model.named_parameters()}
+
+    def kept(self) -> dict[str, torch.Tensor]:
+        return {name: each.to(torch.bfloat16) for name, each in self.weights().items()}
+
+    def load(self, weights: dict[str, torch.Tensor]) -> None:
+        with torch.no_grad():
+            for name, each in self.model.named_parameters():
+                each.copy_(weights[name])
+
+    def untuned(self) -> AbstractContextManager[Any]:
+        return nullcontext()
+
+
+def load_tuned(job: Job, device: torch.device, dtype: torch.dtype) -> Tuned:
+    kind = AllWeights if job.hyperparameters.finetuning_type == "all_weights" else Adapter
+    return kind(job, device, dtype)
+
+
+def load_base(job: Job, dtype: torch.dtype) -> Any:
+    """The base model, with the dropout that the job asks for."""
+    hp = job.hyperparameters
+    changes = {"attention_dropout": hp.attention_dropout} if hp.attention_dropout else {}
+    base = AutoModelForCausalLM.from_pretrained(job.model_dir, dtype=dtype, local_files_only=True, **changes)
     base.config.use_cache = False
+    if hp.hidden_dropout:
+        _drop_hidden(base, hp.hidden_dropout)
+    return base
+
+
+def add_adapter(base: Any, job: Job) -> Any:
+    """Fresh LoRA layers beside `base`, made from the job's seed."""
     head = base.get_output_embeddings()
     layers = [name for name, module in base.named_modules() if isinstance(module, torch.nn.Linear) and module is not head]
     lora = job.hyperparameters.lora
@@ -63,12 +129,25 @@ def load_model(job: Job, device: torch.device, dtype: torch.dtype) -> PeftModel:
         bias="none",
         task_type="CAUSAL_LM",
     )
-    model = get_peft_model(base, config, autocast_adapter_dtype=True).to(device)
-    model.train()
-    return model
+    return get_peft_model(base, config, autocast_adapter_dtype=True)
 
 
-def watch_layers(model: PeftModel, check: Callable[[], None]) -> None:
+def _drop_hidden(base: Any, share: float) -> None:
+    """Dropout of what each block adds to the hidden states; Llama-like models have none of their own."""
+
+    def hook(module: Any, _args: Any, output: Any) -> Any:
+        if isinstance(output, tuple):
+            return (dropout(output[0], share, module.training), *output[1:])
+        return dropout(output, share, module.training)
+
+    blocks = [each for name, each in base.named_modules() if name.rsplit(".", 1)[-1] in ("self_attn", "mlp")]
+    if not blocks:
+        raise JobError("unsupported", f"sft.hidden_dropout is not supported for {base.config.model_type} models")
+    for block in blocks:
+        block.register_forward_hook(hook)
+
+
+def watch_layers(model: Any, check: Callable[[], None]) -> None:
     """Calls `check` at every decoder layer, forward and backward: it may raise to end a pass within a moment."""
 
     def forward_hook(_module: Any, _args: Any, output: Any) -> None:
@@ -77,50 +156,7 @@ def watch_layers(model: PeftModel, check: Callable[[], None]) -> None:
         if isinstance(hidden, torch.Tensor) and hidden.requires_grad:
             hidden.register_hook(lambda _grad: check())
 
-    for module in model.modules():
+    for module in base_of(model).modules():
         if isinstance(module, torch.nn.ModuleList):
             for layer in module:
                 layer.register_forward_hook(forward_hook)
-
-
-def collate(rows: list[Row], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids padded on the right, and labels of the same shape. With causal attention nothing sees the padding."""
-    width = max(len(row.ids) for row in rows)
-    ids = torch.full((len(rows), width), pad, dtype=torch.long)
-    labels = torch.full((len(rows), width), IGNORED, dtype=torch.long)
-    for i, row in enumerate(rows):
-        tokens = torch.tensor(row.ids)
-        ids[i, : len(row.ids)] = tokens
-        labels[i, : len(row.ids)] = torch.where(torch.tensor(row.trained), tokens, IGNORED)
-    labels[:, 0] = IGNORED
-    return ids, labels
-
-
-def summed_loss(model: PeftModel, ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """The sum of the cross entropies of all labelled tokens (divide by their number for the mean)."""
-    base = model.get_base_model()
-    ids, labels = ids.to(base.device), labels.to(base.device)
-    targets = labels[:, 1:]
-    kept = targets != IGNORED
-    with _attention(ids):
-        if base.config.model_type in PLAIN_HEADS:
-            hidden = base.base_model(input_ids=ids, use_cache=False).last_hidden_state
-            return _head_loss(base.get_output_embeddings(), hidden[:, :-1][kept], targets[kept])
-        logits = model(input_ids=ids, use_cache=False).logits[:, :-1][kept]
-    return cross_entropy(logits.float(), targets[kept], reduction="sum")
-
-
-def _head_loss(head: torch.nn.Module, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    def piece(states: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-        return cross_entropy(head(states).float(), wanted, reduction="sum")
-
-    if len(targets) <= HEAD_TOKENS:
-        return piece(hidden, targets)
-    pieces = zip(hidden.split(HEAD_TOKENS), targets.split(HEAD_TOKENS), strict=True)
-    return sum(checkpoint(piece, states, wanted, use_reentrant=False) for states, wanted in pieces)
-
-
-def _attention(ids: torch.Tensor) -> AbstractContextManager[None]:
-    if ids.device.type == "cpu" and ids.shape[1] <= PLAIN_ATTENTION_WIDTH:
-        return sdpa_kernel(SDPBackend.MATH)
-    return nullcontext()

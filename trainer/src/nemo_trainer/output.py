@@ -1,88 +1,142 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tuned adapter as a standard PEFT repository."""
+"""What a job leaves: the adapter as a standard PEFT repository, or a whole model as transformers writes it."""
 
 import json
 import os
 import shutil
+from typing import Any
 
 import torch
-from peft import PeftModel
+from peft import set_peft_model_state_dict
 from safetensors.torch import save_file
 
 from .job import Job
+from .model import Tuned, add_adapter, load_base
 
 CARD = """---
 base_model: {base}
-library_name: peft
+library_name: {library}
 pipeline_tag: text-generation
 tags:
-- lora
-- sft
+- {finetuning}
+- {training}
 ---
 
-# LoRA adapter for {base}
+# {title}
 
-Made by supervised fine-tuning (loss on the completions only) with the open NeMo Microservices.
+Made by {how} with the open NeMo Microservices.
 
 | | |
 |---|---|
-| rank, alpha, dropout | {rank}, {alpha:g}, {dropout:g} |
-| layers | {targets} |
-| rows trained on, validated on | {rows}, {validation_rows} |
+{rank_row}| rows trained on, validated on | {rows}, {validation_rows} |
 | epochs, global batch, steps | {epochs}, {batch}, {steps} |
 | learning rate, seed | {rate:g}, {seed} |
 | training loss, validation loss | {train_loss}, {val_loss} |
 
 ```python
-from peft import PeftModel
+{code}
+```
+"""
+ADAPTER_CODE = """from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 base = AutoModelForCausalLM.from_pretrained("path/to/{name}")
-model = PeftModel.from_pretrained(base, "path/to/this/repository")
-```
-"""
+model = PeftModel.from_pretrained(base, "path/to/this/repository")"""
+WHOLE_CODE = """from transformers import AutoModelForCausalLM
+
+model = AutoModelForCausalLM.from_pretrained("path/to/this/repository")"""
+HOW = {
+    "sft": "supervised fine-tuning (loss on the completions only)",
+    "dpo": "direct preference optimisation",
+}
+TITLES = {
+    "lora": "LoRA adapter for {base}",
+    "lora_merged": "{base}, tuned with LoRA and merged",
+    "all_weights": "{base}, tuned in all weights",
+}
 
 
-def write_adapter(
-    folder: str, model: PeftModel, weights: dict[str, torch.Tensor], job: Job, facts: dict[str, object]
+def write_output(
+    folder: str, tuned: Tuned, weights: dict[str, torch.Tensor], job: Job, tokenizer: Any, facts: dict[str, object]
 ) -> None:
     """Writes `folder` whole: beside it first, then renamed. `facts` fills the model card."""
     tmp = folder + ".tmp"
     shutil.rmtree(tmp, ignore_errors=True)
     os.makedirs(tmp)
-    config = model.peft_config["default"].to_dict()
-    # The folder the weights were read from is this machine's affair.
-    config["base_model_name_or_path"] = job.base_model
-    config["inference_mode"] = True
-    targets = sorted(config["target_modules"])
-    config["target_modules"] = targets
-    with open(os.path.join(tmp, "adapter_config.json"), "w", encoding="utf-8") as file:
-        json.dump(config, file, indent=2, sort_keys=True, default=_plain)
-        file.write("\n")
-    tensors = {name: weights[name].contiguous() for name in sorted(weights)}
-    save_file(tensors, os.path.join(tmp, "adapter_model.safetensors"), metadata={"format": "pt"})
-    hp = job.hyperparameters
-    card = CARD.format(
-        base=job.base_model,
-        name=job.base_model.rsplit("/", 1)[-1],
-        rank=hp.lora.adapter_dim,
-        alpha=hp.lora.alpha,
-        dropout=hp.lora.adapter_dropout,
-        targets=", ".join(targets),
-        epochs=hp.epochs,
-        batch=hp.batch_size,
-        rate=hp.learning_rate,
-        seed=job.seed,
-        **facts,
-    )
+    targets: list[str] = []
+    if hasattr(tuned.model, "peft_config"):
+        targets = sorted(tuned.model.peft_config["default"].target_modules)
+    kind = job.hyperparameters.finetuning_type
+    if kind == "lora":
+        _write_adapter(tmp, tuned, weights, job)
+    elif kind == "lora_merged":
+        _write_whole(tmp, _merged(tuned, weights, job), job, tokenizer)
+    else:
+        tuned.load(weights)
+        _write_whole(tmp, tuned.model, job, tokenizer)
     with open(os.path.join(tmp, "README.md"), "w", encoding="utf-8") as file:
-        file.write(card)
+        file.write(card(job, targets, facts))
     for name in os.listdir(tmp):
         os.chmod(os.path.join(tmp, name), 0o644)
         with open(os.path.join(tmp, name), "rb") as written:
             os.fsync(written.fileno())
     shutil.rmtree(folder, ignore_errors=True)
     os.rename(tmp, folder)
+
+
+def _write_adapter(folder: str, tuned: Tuned, weights: dict[str, torch.Tensor], job: Job) -> None:
+    config = tuned.model.peft_config["default"].to_dict()
+    # The folder the weights were read from is this machine's affair.
+    config["base_model_name_or_path"] = job.base_model
+    config["inference_mode"] = True
+    config["target_modules"] = sorted(config["target_modules"])
+    with open(os.path.join(folder, "adapter_config.json"), "w", encoding="utf-8") as file:
+        json.dump(config, file, indent=2, sort_keys=True, default=_plain)
+        file.write("\n")
+    tensors = {name: weights[name].contiguous() for name in sorted(weights)}
+    save_file(tensors, os.path.join(folder, "adapter_model.safetensors"), metadata={"format": "pt"})
+
+
+def _merged(tuned: Tuned, weights: dict[str, torch.Tensor], job: Job) -> Any:
+    """The base weights with the adapter's added in float32: in bf16 much of a small change would be rounded away."""
+    del tuned.model
+    model = add_adapter(load_base(job, torch.float32), job)
+    set_peft_model_state_dict(model, weights)
+    return model.merge_and_unload()
+
+
+def _write_whole(folder: str, model: Any, job: Job, tokenizer: Any) -> None:
+    model = model.to(device="cpu", dtype=torch.bfloat16)
+    model.config.use_cache = True
+    model.config.attention_dropout = 0.0
+    model.config._name_or_path = job.base_model
+    # One file, which the engine's conversion reads as a stream.
+    model.save_pretrained(folder, max_shard_size="1000GB")
+    tokenizer.save_pretrained(folder)
+    if job.chat_template_file:
+        shutil.copyfile(job.chat_template_file, os.path.join(folder, "chat_template.jinja"))
+
+
+def card(job: Job, targets: list[str], facts: dict[str, object]) -> str:
+    hp = job.hyperparameters
+    rank = f"| rank, alpha, dropout | {hp.lora.adapter_dim}, {hp.lora.alpha:g}, {hp.lora.adapter_dropout:g} |\n"
+    name = job.base_model.rsplit("/", 1)[-1]
+    is_adapter = hp.finetuning_type == "lora"
+    return CARD.format(
+        base=job.base_model,
+        library="peft" if is_adapter else "transformers",
+        finetuning=hp.finetuning_type,
+        training=hp.training_type,
+        title=TITLES[hp.finetuning_type].format(base=job.base_model),
+        how=HOW[hp.training_type],
+        rank_row=f"{rank}| layers | {', '.join(targets)} |\n" if targets else "",
+        epochs=hp.epochs,
+        batch=hp.batch_size,
+        rate=hp.learning_rate,
+        seed=job.seed,
+        code=ADAPTER_CODE.format(name=name) if is_adapter else WHOLE_CODE,
+        **facts,
+    )
 
 
 def _plain(value: object) -> object:

@@ -33,10 +33,10 @@ def read_examples(paths: tuple[str, ...], prompt_template: str, chat: "ChatTempl
     examples = []
     for path in paths:
         count = len(examples)
-        for where, row in _read_lines(path):
+        for where, row in read_lines(path):
             examples.append(example_of_row(row, where, prompt_template, chat, eos))
         if len(examples) == count:
-            raise _bad(_shown(path), "the file has no rows")
+            raise _bad(shown(path), "the file has no rows")
     return examples
 
 
@@ -131,13 +131,14 @@ def _field(row: dict[str, Any], name: str, where: str) -> str:
     return value
 
 
-def _shown(path: str) -> str:
+def shown(path: str) -> str:
     """A file by its folder and name: training/a.jsonl and validation/a.jsonl must not look alike."""
     return "/".join(os.path.normpath(path).split(os.sep)[-2:])
 
 
-def _read_lines(path: str) -> Iterator[tuple[str, Any]]:
-    name = _shown(path)
+def read_lines(path: str) -> Iterator[tuple[str, Any]]:
+    """The rows of a JSONL file, each with its file and line. Raises JobError `invalid_data` naming them."""
+    name = shown(path)
     try:
         file = open(path, "rb")
     except OSError as error:

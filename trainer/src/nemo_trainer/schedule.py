@@ -89,3 +89,16 @@ def micro_batches(rows: list[int], lengths: list[int], token_budget: int, limit:
         else:
             groups.append([row])
     return groups
+
+def packs(indices: list[int], lengths: list[int], width: int) -> list[list[int]]:
+    """Rows that fit into one sequence of `width` tokens together: the longest first, each into the first with room."""
+    groups: list[list[int]] = []
+    rooms: list[int] = []
+    for row in sorted(indices, key=lambda each: (-lengths[each], each)):
+        at = next((i for i, room in enumerate(rooms) if room >= lengths[row]), len(rooms))
+        if at == len(rooms):
+            groups.append([])
+            rooms.append(max(width, lengths[row]))
+        groups[at].append(row)
+        rooms[at] -= lengths[row]
+    return groups
