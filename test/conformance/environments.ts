@@ -10,6 +10,8 @@ export const environments = {
   'sdk-1.5.0': ['nemo-microservices==1.5.0', 'openai==3.54.0', 'huggingface_hub==0.34.4'],
   'hub-1.33.0': ['huggingface_hub==1.33.0', 'requests'],
   'hub-2.4.0': ['huggingface_hub==2.4.0', 'requests'],
+  // Newer versions of hypothesis fail in their own search for what schemathesis asks them to maximise.
+  'schemathesis-4.32.5': ['schemathesis==4.32.5', 'hypothesis==6.140.4'],
 }
 
 export type EnvironmentName = keyof typeof environments

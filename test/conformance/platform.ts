@@ -10,6 +10,7 @@ import { cacheDir } from '../../tools/test-tiers/cache.ts'
 import { root } from '../../tools/test-tiers/command.ts'
 
 export interface TestPlatform {
+  home: string
   /** Variables that tell a driver where the platform answers. */
   env: Record<string, string>
   /** The last lines of what the platform printed and logged. */
@@ -23,13 +24,18 @@ const startTimeout = 120_000
 /**
  * Starts the platform as README says, on free ports, with an empty NEMO_HOME and these variables, and waits for
  * GET /health.
+ * `at` is the folder that it runs in and that gets its NEMO_HOME.
  * Throws with its output when it ends or does not answer within two minutes.
  */
-export async function startTestPlatform(settings: Record<string, string> = {}): Promise<TestPlatform> {
-  const home = await mkdtemp(join(tmpdir(), 'nemo-conformance-'))
+export async function startTestPlatform(
+  settings: Record<string, string> = {},
+  at?: string,
+): Promise<TestPlatform> {
+  const home = await mkdtemp(join(at ?? tmpdir(), 'nemo-conformance-'))
   const [port, dataStore, evaluator, nim] = await freePorts(4)
   const child = spawn(process.execPath, [join(root, 'packages/cli/bin/nemoctl.mjs'), 'up'], {
     stdio: ['ignore', 'pipe', 'pipe'],
+    ...(at ? { cwd: at } : {}),
     env: {
       ...process.env,
       ...settings,
@@ -76,7 +82,7 @@ export async function startTestPlatform(settings: Record<string, string> = {}): 
     DATA_STORE_URL: `http://127.0.0.1:${dataStore}`,
     NIM_URL: `http://127.0.0.1:${nim}`,
   }
-  return { env, tail, stop }
+  return { home, env, tail, stop }
 }
 
 async function answers(url: string): Promise<boolean> {

@@ -67,7 +67,7 @@ export function registerTargets({ app, db, catalogue, activeJobOf }: EntityRoute
     },
     async ({ body }) => {
       refuseUnstorable(body)
-      const entity = newEntity('target', { enabled: true, ...body })
+      const entity = newEntity('target', { ...body, enabled: body.enabled ?? true })
       entity.base_model = requireWeights(
         catalogue,
         body.base_model || referenceOf(entity).split('@')[0] || '',

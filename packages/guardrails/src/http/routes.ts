@@ -7,9 +7,10 @@ import {
   guardedCompletionRequest,
   guardedCompletionResponse,
 } from '@open-nemo/contract/guardrails/schemas.ts'
-import { servedModelList } from '@open-nemo/contract/inference/schemas.ts'
+import { servedModel } from '@open-nemo/contract/inference/schemas.ts'
 import { type App, errorResponse, type RouteInput, route } from '@open-nemo/runtime'
 import { eventStream } from '@open-nemo/runtime/http/sse.ts'
+import { z } from 'zod'
 import type { ConfigCatalogue } from '../configs/catalogue.ts'
 import type { EngineServices } from '../engine/compiled.ts'
 import { checkTurn, respond, type TurnRequest } from '../engine/engine.ts'
@@ -20,6 +21,12 @@ import { failureText, ModelError, refusalText } from '../models/errors.ts'
 import { generationLog, presentChat, presentCompletion } from './present.ts'
 import { type GuardedBody, isStreamed, modelParameters, optionsOf, requestConfig } from './request.ts'
 import { streamChunks } from './stream.ts'
+
+/** The models of any NIM: only what all of them tell. */
+const modelList = z.object({
+  object: z.literal('list'),
+  data: z.array(servedModel.pick({ id: true, object: true, created: true, owned_by: true })),
+})
 
 export interface GuardedRoutes {
   app: App
@@ -86,7 +93,7 @@ export function registerGuarded(on: GuardedRoutes): void {
       path: '/v1/guardrail/models',
       id: 'list_guardrail_models',
       summary: 'Models that the NIM serves',
-      response: servedModelList,
+      response: modelList,
     },
     ({ c }) => listModels(on, c.req.header(KEY_HEADER)),
   )
