@@ -65,4 +65,16 @@ export const migrations: Migration[] = [
         PRIMARY KEY (job, path)
       );`,
   },
+  {
+    id: 4,
+    name: 'what kinds keep while a job runs',
+    sql: `
+      CREATE TABLE evaluator.kept (
+        id bigint GENERATED ALWAYS AS IDENTITY,
+        job text COLLATE "C" NOT NULL REFERENCES evaluator.jobs (id) ON DELETE CASCADE,
+        key text COLLATE "C" NOT NULL,
+        text bytea NOT NULL,
+        PRIMARY KEY (job, key, id)
+      );`,
+  },
 ]

@@ -44,6 +44,7 @@ export async function createJobServices(
     log,
     owner: await ownerOf(ctx.dataDir),
     dir,
+    cacheDir: ctx.cacheDir,
     fetch,
     templates: createTemplateEngine(),
     models: { entities, fetch, inferenceUrl: ctx.urls.inference },

@@ -9,6 +9,7 @@ import type { CheckContext, EvaluationKind, EvaluationRequest } from '../kinds/t
 import { newResult } from '../results/store.ts'
 import { createRunContext, type RunServices } from '../runner/context.ts'
 import { EvaluationFailure, evaluate } from '../runner/evaluate.ts'
+import { createMemoryKept } from '../runner/kept.ts'
 import { createMemoryRecorder } from '../runner/recorder.ts'
 import { requestOf, resolveSpec } from './spec.ts'
 
@@ -30,7 +31,8 @@ export async function runLive(services: LiveServices, body: LiveCreate, signal: 
   const redact = createRedactor(Object.values(spec.secrets))
   const recorder = createMemoryRecorder(redact)
   const jobId = newId('eval')
-  const ctx = createRunContext(services, { jobId, request, recorder, redact, signal })
+  const kept = createMemoryKept()
+  const ctx = createRunContext(services, { jobId, request, recorder, kept, redact, signal })
   const logs = () => ({
     lines: recorder.lines.map(({ at, task, message }) => `${at} ${task ? `[${task}] ` : ''}${message}`),
   })

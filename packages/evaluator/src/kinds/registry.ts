@@ -2,6 +2,7 @@
 import { evaluationErrors as errors } from '@open-nemo/contract/evaluation/errors.ts'
 import { agenticKind } from './agentic/kind.ts'
 import { customKind } from './custom/kind.ts'
+import { lmEvalKind } from './lm-eval/kind.ts'
 import { ragKind } from './rag/kind.ts'
 import { REFUSED } from './refused.ts'
 import { retrieverKind } from './retriever/kind.ts'
@@ -15,6 +16,7 @@ export const KINDS: readonly EvaluationKind[] = [
   retrieverKind,
   ragKind,
   agenticKind,
+  lmEvalKind,
 ]
 
 /** The kind that handles a `config.type`. Throws UNSUPPORTED_EVALUATION with the reason when none does. */

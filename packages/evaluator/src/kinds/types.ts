@@ -8,6 +8,7 @@ import type {
 } from '@open-nemo/contract/evaluation/schemas.ts'
 import type { EvaluatorConfig } from '../config.ts'
 import type { ModelClient, ModelOptions } from '../model/types.ts'
+import type { Kept } from '../runner/kept.ts'
 import type { TemplateEngine } from '../templates/types.ts'
 
 /** What is evaluated, and how; secrets are in clear. */
@@ -105,6 +106,11 @@ export interface RunContext {
   log(message: string, task?: string): void
   /** A folder of this job on the local disk; it may be empty again after a restart elsewhere. */
   workdir(): Promise<string>
+  /** Texts that outlive the work folder, until the job has ended. */
+  kept: Kept
+  /** Downloads that jobs share. */
+  cacheDir: string
+  dataStoreUrl: string
   /** Adds a file to the job's downloads. Secrets are masked in text files. */
   artifact(path: string, content: string | Uint8Array): Promise<void>
 }

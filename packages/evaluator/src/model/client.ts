@@ -30,11 +30,20 @@ export function createModelClient(endpoint: Endpoint, options: ClientOptions): M
   const key = endpoint.apiKey ?? at.password
   if (key) headers.authorization = `Bearer ${key}`
   const post = (operation: Operation, body: Record<string, unknown>) =>
-    limit(() => send(at.clean(url(operation)), headers, { model: endpoint.modelId, ...body }, options))
+    limit(() => {
+      const text = JSON.stringify({ model: endpoint.modelId, ...body })
+      return send(at.clean(url(operation)), { method: 'POST', headers, body: text }, options)
+    })
   return {
     modelId: endpoint.modelId,
+    given: at.clean(endpoint.url),
     url: (operation) => at.clean(url(operation)),
     post,
+    get: (operation) => {
+      const address = at.clean(url(operation))
+      const query = `${address.includes('?') ? '&' : '?'}model=${encodeURIComponent(endpoint.modelId)}`
+      return limit(() => send(address + query, { method: 'GET', headers }, options))
+    },
     async chat(body) {
       const response = await post('chat/completions', body)
       const message = (firstChoice(response).message ?? {}) as ChatMessage
@@ -69,7 +78,9 @@ export function operationUrl(given: string, operation: Operation): string {
   const known = /\/(chat\/completions|completions|embeddings|ranking|reranking)\/?$/
   const [path = '', query] = given.split('?', 2)
   const bare = path.replace(/\/+$/, '')
-  const base = known.test(bare) ? bare.replace(known, '') : withVersion(bare)
+  const versioned = known.test(bare) ? bare.replace(known, '') : withVersion(bare)
+  // vLLM's tokenizer is beside its /v1.
+  const base = operation.includes('token') ? versioned.replace(/\/v1$/, '') : versioned
   return `${base}/${operation}${query === undefined ? '' : `?${query}`}`
 }
 
@@ -89,14 +100,12 @@ function splitUrl(given: string): { password: string | undefined; clean: (url: s
 
 async function send(
   url: string,
-  headers: Record<string, string>,
-  body: Record<string, unknown>,
+  init: RequestInit,
   options: ClientOptions,
 ): Promise<Record<string, unknown>> {
-  const text = JSON.stringify(body)
   for (let attempt = 0; ; attempt++) {
     options.signal.throwIfAborted()
-    const tried = await attemptOnce(url, { method: 'POST', headers, body: text }, options)
+    const tried = await attemptOnce(url, init, options)
     if ('answer' in tried) return tried.answer
     if (!tried.isPassing || attempt >= options.maxRetries) {
       const times = attempt > 0 ? ` (sent ${attempt + 1} times)` : ''
@@ -121,7 +130,7 @@ async function attemptOnce(url: string, init: RequestInit, options: ClientOption
     const text = await raced(response.text(), signal)
     if (!response.ok) {
       return {
-        message: `POST ${url} answered ${response.status}: ${text.slice(0, ERROR_TEXT)}`,
+        message: `${init.method} ${url} answered ${response.status}: ${text.slice(0, ERROR_TEXT)}`,
         isPassing: response.status === 429 || response.status === 408 || response.status >= 500,
         status: response.status,
         retryAfterMs: retryAfter(response.headers.get('retry-after')),
@@ -132,12 +141,13 @@ async function attemptOnce(url: string, init: RequestInit, options: ClientOption
     if (options.signal.aborted) throw options.signal.reason
     if (timeout.aborted) {
       return {
-        message: `POST ${url} did not answer within ${options.requestTimeoutMs / 1000} s`,
+        message: `${init.method} ${url} did not answer within ${options.requestTimeoutMs / 1000} s`,
         isPassing: true,
       }
     }
-    if (err instanceof SyntaxError) return { message: `POST ${url} did not answer JSON`, isPassing: false }
-    return { message: `POST ${url} failed: ${reasonOf(err)}`, isPassing: true }
+    if (err instanceof SyntaxError)
+      return { message: `${init.method} ${url} did not answer JSON`, isPassing: false }
+    return { message: `${init.method} ${url} failed: ${reasonOf(err)}`, isPassing: true }
   }
 }
 

@@ -24,12 +24,22 @@ export interface ModelAnswer {
   response: Record<string, unknown>
 }
 
-export type Operation = 'chat/completions' | 'completions' | 'embeddings' | 'ranking'
+export type Operation =
+  | 'chat/completions'
+  | 'completions'
+  | 'embeddings'
+  | 'ranking'
+  | 'tokenize'
+  | 'detokenize'
+  | 'tokenizer_info'
+  | 'models'
 
 /** One model behind an OpenAI-compatible endpoint. */
 export interface ModelClient {
   /** The model's id as sent. */
   readonly modelId: string
+  /** The URL as it was given, without user and password. */
+  readonly given: string
   /** The URL of an operation, whether a base URL or a full one was given. */
   url(operation: Operation): string
   chat(body: Record<string, unknown>): Promise<ModelAnswer>
@@ -38,6 +48,8 @@ export interface ModelClient {
   embed(texts: string[], inputType?: string): Promise<number[][]>
   /** Sends any body (`model` is filled in) and gives the JSON answer. */
   post(operation: Operation, body: Record<string, unknown>): Promise<Record<string, unknown>>
+  /** The JSON answer to a GET; `model` is in its query. */
+  get(operation: Operation): Promise<Record<string, unknown>>
 }
 
 /** The endpoint's answer was an error, or none came; nothing of it is secret. */

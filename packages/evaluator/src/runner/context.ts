@@ -9,6 +9,7 @@ import type { EvaluationRequest, RunContext } from '../kinds/types.ts'
 import { createModelClient } from '../model/client.ts'
 import { type ModelContext, resolveModel } from '../model/resolve.ts'
 import type { TemplateEngine } from '../templates/types.ts'
+import type { Kept } from './kept.ts'
 import type { Recorder } from './recorder.ts'
 
 /** What runs have in common. */
@@ -20,6 +21,8 @@ export interface RunServices {
   fetch: typeof globalThis.fetch
   /** Folder with one work folder for each job. */
   dir: string
+  /** Downloads that jobs share. */
+  cacheDir: string
 }
 
 /** What a kind works with for one run. */
@@ -29,6 +32,7 @@ export function createRunContext(
     jobId: string
     request: EvaluationRequest
     recorder: Recorder
+    kept: Kept
     redact: Redactor
     signal: AbortSignal
   },
@@ -68,6 +72,9 @@ export function createRunContext(
       await mkdir(path, { recursive: true })
       return path
     },
+    kept: run.kept,
+    cacheDir: services.cacheDir,
+    dataStoreUrl: data.dataStoreUrl,
     artifact: (path, content) => recorder.artifact(path, content),
   }
 }

@@ -94,7 +94,9 @@ async function runTask(run: TaskRun): Promise<TaskResult> {
   const { task, ctx, recorder } = run
   ctx.log(`task ${task.name} begins`, task.name)
   try {
-    await task.prepare?.()
+    const { meter, outcome } = await metered(async () => task.prepare?.())
+    run.progress.retries += meter.retries
+    if (outcome.status === 'rejected') throw outcome.reason
     const counts = await runSamples(run)
     await recorder.flush()
     if (counts.done > 0 && counts.failed === counts.done) {

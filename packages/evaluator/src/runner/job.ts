@@ -11,6 +11,7 @@ import { publishFiles } from '../report/publish.ts'
 import { insertResult, newResult } from '../results/store.ts'
 import { createRunContext, type RunServices } from './context.ts'
 import { evaluate, type Outcome, type Progress } from './evaluate.ts'
+import { createKept, dropKept } from './kept.ts'
 import { createDatabaseRecorder, type Recorder } from './recorder.ts'
 
 /** Why a run is stopped from outside. */
@@ -40,6 +41,7 @@ export async function runJob(services: JobServices, job: Job, signal: AbortSigna
     await state.settle()
     await jobs.release(lease, { status, state: { ...state.value, ...change, ended_at: nowMicros() } })
     await db.query('DELETE FROM evaluator.job_secrets WHERE job = $1', [job.id])
+    await dropKept(db, job.id)
     log.info({ job: job.id, status }, 'evaluation job ended')
   }
   log.info({ job: job.id, attempt: job.attempt, type: job.payload.config.type }, 'evaluation job taken up')
@@ -49,7 +51,8 @@ export async function runJob(services: JobServices, job: Job, signal: AbortSigna
     state.set({ started_at: job.state.started_at ?? nowMicros() }, 'running')
     const request = requestOf({ target: job.payload.target, config: job.payload.config, secrets })
     const kind = kindOf(request.config.type, services.kinds)
-    const ctx = createRunContext(services, { jobId: job.id, request, recorder, redact, signal })
+    const kept = createKept(db, job.id)
+    const ctx = createRunContext(services, { jobId: job.id, request, recorder, kept, redact, signal })
     const outcome = await evaluate({
       kind,
       ctx,
