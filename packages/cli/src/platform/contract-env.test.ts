@@ -73,3 +73,26 @@ test('a NEMO_ variable that is set wins, and nothing is made up', () => {
   assert.deepEqual(contractEnv('customizer', {}), {})
   assert.throws(() => contractEnv('customizer', { POSTGRES_DB_DSN: 'mysql://a@b/c' }), ConfigError)
 })
+
+test('the bucket of the data store, in the words of the operator', () => {
+  const given = {
+    GITEA__LFS__STORAGE_TYPE: 'minio',
+    GITEA__LFS__MINIO_ENDPOINT: 'minio.ns.svc:9000',
+    GITEA__LFS__MINIO_USE_SSL: 'true',
+    GITEA__LFS__MINIO_BUCKET: 'lfs',
+    GITEA__LFS__MINIO_LOCATION: 'eu-1',
+    GITEA__LFS__MINIO_ACCESS_KEY_ID: 'key',
+    GITEA__LFS__MINIO_SECRET_ACCESS_KEY: PRINTABLE,
+  }
+  const env = contractEnv('data-store', given)
+  assert.equal(env.NEMO_DATA_STORE_S3_ENDPOINT, 'https://minio.ns.svc:9000')
+  assert.equal(env.NEMO_DATA_STORE_S3_BUCKET, 'lfs')
+  assert.equal(env.NEMO_DATA_STORE_S3_REGION, 'eu-1')
+  assert.equal(env.NEMO_DATA_STORE_S3_ACCESS_KEY_ID, 'key')
+  assert.equal(env.NEMO_DATA_STORE_S3_SECRET_ACCESS_KEY, PRINTABLE)
+  assert.equal(contractEnv('customizer', given).NEMO_DATA_STORE_S3_BUCKET, undefined)
+  assert.equal(
+    contractEnv('data-store', { ...given, GITEA__LFS__STORAGE_TYPE: 'local' }).NEMO_DATA_STORE_S3_BUCKET,
+    undefined,
+  )
+})

@@ -14,6 +14,7 @@ export function contractEnv(service: ServiceName, env: Env): Env {
   const derived: Env = {
     NEMO_DATABASE_URL: databaseUrl(service, env),
     ...serviceUrls(service, env),
+    ...(service === 'data-store' ? bucket(env) : {}),
   }
   const result = { ...env }
   for (const [name, value] of Object.entries(derived)) if (value && !result[name]) result[name] = value
@@ -44,6 +45,20 @@ function databaseUrl(service: ServiceName, env: Env): string | undefined {
     password: env.GITEA__DATABASE__PASSWD,
     database: env.GITEA__DATABASE__NAME,
   })
+}
+
+/** The bucket of LFS objects, in the words of Gitea; `local` storage and none at all have no bucket. */
+function bucket(env: Env): Env {
+  const endpoint = env.GITEA__LFS__MINIO_ENDPOINT
+  if (env.GITEA__LFS__STORAGE_TYPE !== 'minio' || !endpoint) return {}
+  const scheme = env.GITEA__LFS__MINIO_USE_SSL === 'true' ? 'https' : 'http'
+  return {
+    NEMO_DATA_STORE_S3_ENDPOINT: /^https?:\/\//.test(endpoint) ? endpoint : `${scheme}://${endpoint}`,
+    NEMO_DATA_STORE_S3_BUCKET: env.GITEA__LFS__MINIO_BUCKET,
+    NEMO_DATA_STORE_S3_REGION: env.GITEA__LFS__MINIO_LOCATION,
+    NEMO_DATA_STORE_S3_ACCESS_KEY_ID: env.GITEA__LFS__MINIO_ACCESS_KEY_ID,
+    NEMO_DATA_STORE_S3_SECRET_ACCESS_KEY: env.GITEA__LFS__MINIO_SECRET_ACCESS_KEY,
+  }
 }
 
 interface Parts {

@@ -175,7 +175,10 @@ describe('LFS objects in a bucket', { skip }, () => {
   it('says what is wrong with its settings', async () => {
     const env = minio.env('models')
     const wrong = { ...env, NEMO_DATA_STORE_S3_SECRET_ACCESS_KEY: 'wrong' }
-    await assert.rejects(startForTest({ env: wrong, db: hub.db }), /cannot be used: it refuses the access key/)
+    await assert.rejects(
+      startForTest({ env: wrong, db: hub.db }),
+      /cannot be used: it refuses the access key/,
+    )
     const half = { ...env, NEMO_DATA_STORE_S3_ACCESS_KEY_ID: '' }
     await assert.rejects(startForTest({ env: half, db: hub.db }), /set both/)
   })

@@ -13,7 +13,6 @@ const NVIDIA_ONLY = [
   'secrets.datastoreInlineConfigSecret',
   'secrets.giteaAdminSecret',
   'secrets.lfsJwtSecret',
-  'objectStoreConfig',
 ]
 
 export const datastore: NemoKind<NemoDatastoreSpec> = {
@@ -24,7 +23,7 @@ export const datastore: NemoKind<NemoDatastoreSpec> = {
   port: 3000,
   probes: { startup: '/v1/health', live: '/v1/health', ready: '/v1/health' },
   selector: ['name', 'instance'],
-  acted: ['databaseConfig', ...claimPaths('pvc'), 'pvc.subPath', ...NVIDIA_ONLY],
+  acted: ['databaseConfig', ...claimPaths('pvc'), 'pvc.subPath', 'objectStoreConfig', ...NVIDIA_ONLY],
   references: ({ databaseConfig, pvc, objectStoreConfig, secrets }, name) => [
     secretRef(databaseConfig.credentials.secretName),
     ...(pvc ? [{ ...CLAIM, name: pvc.name || `${name}-pvc` }] : []),
@@ -51,8 +50,44 @@ function build(input: BuildInput<NemoDatastoreSpec>): Build {
   const common = { objects: claim.objects, missing: [...access.missing, ...claim.missing] }
   const volumes: Fields[] = [{ name: 'data', ...data }]
   if (maker !== 'nvidia')
-    return { ...common, volumes, mounts: [mount], env: databaseEnv(input), notes: unusedByOurs(spec) }
+    return {
+      ...common,
+      missing: [...common.missing, ...missingKeys(input)],
+      volumes,
+      mounts: [mount],
+      env: [...databaseEnv(input), ...bucketEnv(spec), ...bucketKeys(spec)],
+      notes: unusedByOurs(spec),
+    }
   return nvidiaBuild(input, { ...common, volumes, mount })
+}
+
+/** The bucket for LFS objects in the words of the contract. */
+function bucketEnv({ objectStoreConfig: store }: NemoDatastoreSpec): Fields[] {
+  if (!store) return []
+  return variables([
+    ['GITEA__LFS__STORAGE_TYPE', 'minio'],
+    ['GITEA__LFS__MINIO_ENDPOINT', store.endpoint],
+    ['GITEA__LFS__MINIO_BUCKET', store.bucketName],
+    ['GITEA__LFS__MINIO_LOCATION', store.region],
+    ['GITEA__LFS__MINIO_USE_SSL', String(store.ssl)],
+  ])
+}
+
+function bucketKeys({ objectStoreConfig: store }: NemoDatastoreSpec): Fields[] {
+  if (!store) return []
+  const { user, secretName, passwordKey } = store.credentials
+  return [
+    { name: 'GITEA__LFS__MINIO_ACCESS_KEY_ID', value: user },
+    { name: 'GITEA__LFS__MINIO_SECRET_ACCESS_KEY', valueFrom: fromSecret(secretName, passwordKey) },
+  ]
+}
+
+function missingKeys({ spec, world }: BuildInput<NemoDatastoreSpec>): string[] {
+  const { secretName, passwordKey } = spec.objectStoreConfig?.credentials ?? {}
+  if (!secretName || world.get(secretRef(secretName))) return []
+  return [
+    `Secret ${secretName} of spec.objectStoreConfig.credentials does not exist: make it with the key ${passwordKey}`,
+  ]
 }
 
 /** The database's settings in the words of the contract. */
@@ -74,10 +109,9 @@ function unusedByOurs(spec: NemoDatastoreSpec): string[] {
   const scripts = Object.keys(spec.secrets ?? {})
   if (scripts.length > 0)
     notes.push(`our image needs none of the Secrets in spec.secrets (${scripts.sort().join(', ')})`)
-  if (spec.objectStoreConfig)
+  if (spec.objectStoreConfig?.serveDirect)
     notes.push(
-      'our image keeps files on its own volume: spec.objectStoreConfig ' +
-        `(${spec.objectStoreConfig.endpoint}, bucket ${spec.objectStoreConfig.bucketName}) is kept and without effect`,
+      'our image hands files out itself: spec.objectStoreConfig.serveDirect is kept and without effect',
     )
   return notes
 }
@@ -144,7 +178,6 @@ function nvidiaBuild(
 }
 
 function nvidiaEnv({ spec, world }: BuildInput<NemoDatastoreSpec>): Fields[] {
-  const store = spec.objectStoreConfig
   return [
     ...variables([
       ['SSH_LISTEN_PORT', '2222'],
@@ -161,21 +194,12 @@ function nvidiaEnv({ spec, world }: BuildInput<NemoDatastoreSpec>): Fields[] {
       valueFrom: fromSecret(spec.secrets?.lfsJwtSecret ?? '', 'jwtSecret'),
     },
     { name: 'GITEA__DATABASE__PASSWD', valueFrom: databaseAccess(spec.databaseConfig, world).passwordRef },
-    ...(store
-      ? [
-          { name: 'GITEA__LFS__MINIO_ACCESS_KEY_ID', value: store.credentials.user },
-          {
-            name: 'GITEA__LFS__MINIO_SECRET_ACCESS_KEY',
-            valueFrom: fromSecret(store.credentials.secretName, store.credentials.passwordKey),
-          },
-        ]
-      : []),
+    ...bucketKeys(spec),
   ]
 }
 
 function nvidiaInitEnv({ spec }: BuildInput<NemoDatastoreSpec>): Fields[] {
   const { host, port, databaseName, credentials } = spec.databaseConfig
-  const store = spec.objectStoreConfig
   const admin = spec.secrets?.giteaAdminSecret ?? ''
   return [
     { name: 'GITEA_ADMIN_USERNAME', valueFrom: fromSecret(admin, 'GITEA_ADMIN_USERNAME') },
@@ -185,16 +209,12 @@ function nvidiaInitEnv({ spec }: BuildInput<NemoDatastoreSpec>): Fields[] {
       ['GITEA__DATABASE__NAME', databaseName],
       ['GITEA__DATABASE__HOST', `${host}:${port}`],
       ['GITEA__DATABASE__USER', credentials.user],
-      ...(store
-        ? ([
-            ['GITEA__LFS__SERVE_DIRECT', String(store.serveDirect)],
-            ['GITEA__LFS__STORAGE_TYPE', 'minio'],
-            ['GITEA__LFS__MINIO_ENDPOINT', store.endpoint],
-            ['GITEA__LFS__MINIO_BUCKET', store.bucketName],
-            ['GITEA__LFS__MINIO_LOCATION', store.region],
-            ['GITEA__LFS__MINIO_USE_SSL', String(store.ssl)],
-          ] as [string, string][])
-        : []),
     ]),
+    ...variables(
+      spec.objectStoreConfig
+        ? [['GITEA__LFS__SERVE_DIRECT', String(spec.objectStoreConfig.serveDirect)]]
+        : [],
+    ),
+    ...bucketEnv(spec),
   ]
 }
