@@ -45,7 +45,8 @@ export async function labOwner(): Promise<string | undefined> {
 /** Takes back all that `networkUp`, kubelet, kube-proxy and the CNI plugins made. */
 export async function networkDown(dir: string): Promise<void> {
   for (const link of [POD_LINK, NODE_LINK]) await attempt('ip', 'link', 'delete', link)
-  await attempt('iptables', '-w', '-D', 'FORWARD', '-j', CHAIN)
+  // A lab of an older version left one for each time it was brought up.
+  while ((await attempt('iptables', '-w', '-D', 'FORWARD', '-j', CHAIN)) !== undefined);
   await attempt('iptables', '-w', '-F', CHAIN)
   await attempt('iptables', '-w', '-X', CHAIN)
   for (const family of ['iptables', 'ip6tables']) await removeKubernetesChains(family)
@@ -108,7 +109,8 @@ async function rules(): Promise<void> {
   await sh('iptables', '-w', '-A', CHAIN, '-d', POD_CIDR, '-j', 'ACCEPT')
   // The cluster has no way out, as one without egress.
   await sh('iptables', '-w', '-A', CHAIN, '-s', POD_CIDR, '-j', 'REJECT')
-  if (!(await attempt('iptables', '-w', '-C', 'FORWARD', '-j', CHAIN))) {
+  // It prints nothing when the rule is there.
+  if ((await attempt('iptables', '-w', '-C', 'FORWARD', '-j', CHAIN)) === undefined) {
     await sh('iptables', '-w', '-I', 'FORWARD', '1', '-j', CHAIN)
   }
 }

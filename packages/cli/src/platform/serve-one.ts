@@ -6,12 +6,14 @@ import {
   createLogger,
   createMetrics,
   createPlatformFetch,
+  DATABASE_WAIT_MS,
   forwardTo,
   parseConfig,
   type ServiceContext,
   serve,
   startTracing,
   takeLock,
+  waitForDatabase,
 } from '@open-nemo/runtime'
 import { loadCatalogue } from '@open-nemo/runtime/catalogue/index.ts'
 import { z } from 'zod'
@@ -96,6 +98,7 @@ export async function openContext(name: ServiceName, given: Env) {
     await mkdir(dataDir, { recursive: true })
     const db = await openDatabase(config, log)
     undo.push(() => db.close())
+    if (db.kind === 'server') await waitForDatabase(db, { log, timeoutMs: DATABASE_WAIT_MS })
     const ctx: ServiceContext = {
       name,
       env,
