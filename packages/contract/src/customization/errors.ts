@@ -71,7 +71,7 @@ export const customizationErrors = defineErrors('customizer', {
   UNSUPPORTED_TRAINING: {
     status: 400,
     message: '{field} "{value}" is not available on this platform',
-    hint: 'What works is training_type "sft" with finetuning_type "lora"',
+    hint: 'What works is training_type "sft" or "dpo" with finetuning_type "lora", "lora_merged" or "all_weights"',
   },
   OPTION_NOT_OFFERED: {
     status: 400,

@@ -25,6 +25,23 @@ export const loraParameters = z.looseObject({
   target_modules: z.array(z.string().min(1).max(255)).max(1000).nullish(),
 })
 
+const weight = z.number().min(0).max(1e6)
+
+/** DPO's own settings; `ref_policy_kl_penalty` is the paper's beta. */
+export const dpoParameters = z.looseObject({
+  ref_policy_kl_penalty: weight.nullish(),
+  preference_loss_weight: weight.nullish(),
+  preference_average_log_probs: z.boolean().nullish(),
+  sft_loss_weight: weight.nullish(),
+  sft_average_log_probs: z.boolean().nullish(),
+  max_grad_norm: z.number().gt(0).max(1e6).nullish(),
+})
+
+const sftParameters = z.looseObject({
+  attention_dropout: fraction.nullish(),
+  hidden_dropout: fraction.nullish(),
+})
+
 /** What a job is asked to train with. `batch_size` counts the rows of one step over all devices. */
 export const hyperparameters = z
   .looseObject({
@@ -52,19 +69,20 @@ export const hyperparameters = z
     seed: z.int().min(0).max(MAX_SEED).nullish(),
     sequence_packing_enabled: z.boolean().nullish(),
     lora: loraParameters.nullish(),
-    sft: z.looseObject({}).nullish(),
-    dpo: z.looseObject({}).nullish(),
+    sft: sftParameters.nullish(),
+    dpo: dpoParameters.nullish(),
     grpo: z.looseObject({}).nullish(),
     distillation: z.looseObject({}).nullish(),
   })
   .check((ctx) => {
-    const { learning_rate, min_learning_rate } = ctx.value
-    if (min_learning_rate == null || min_learning_rate < (learning_rate ?? DEFAULTS.learning_rate)) return
+    const { min_learning_rate } = ctx.value
+    const learning_rate = ctx.value.learning_rate ?? defaultsOf(ctx.value.training_type).learning_rate
+    if (min_learning_rate == null || min_learning_rate < learning_rate) return
     ctx.issues.push({
       code: 'custom',
       input: min_learning_rate,
       path: ['min_learning_rate'],
-      message: `must be lower than learning_rate (${learning_rate ?? DEFAULTS.learning_rate})`,
+      message: `must be lower than learning_rate (${learning_rate})`,
     })
   })
 export type HyperparametersInput = z.infer<typeof hyperparameters>
@@ -86,6 +104,19 @@ export const DEFAULTS = {
   sequence_packing_enabled: false,
 } as const
 const LORA_DEFAULTS = { adapter_dim: 8, alpha: 16, adapter_dropout: 0 } as const
+const DPO_DEFAULTS = {
+  ref_policy_kl_penalty: 0.05,
+  preference_loss_weight: 1,
+  preference_average_log_probs: false,
+  sft_loss_weight: 0,
+  sft_average_log_probs: false,
+  max_grad_norm: 1,
+} as const
+
+/** What differs with the kind of training, as the API documents it. */
+function defaultsOf(training: string | null | undefined) {
+  return training === 'dpo' ? { ...DEFAULTS, batch_size: 16, learning_rate: 9e-6 } : DEFAULTS
+}
 
 export type Hyperparameters = HyperparametersInput & {
   training_type: (typeof TRAINING_TYPES)[number]
@@ -100,12 +131,15 @@ export type Hyperparameters = HyperparametersInput & {
 
 /** The hyperparameters as a job answers them: as asked, with every default filled in. */
 export function withDefaults(given: HyperparametersInput): Hyperparameters {
-  const stated = Object.fromEntries(Object.entries(given).filter(([, value]) => value != null))
-  const full = { ...DEFAULTS, ...stated } as Hyperparameters
+  const full = { ...defaultsOf(given.training_type), ...stated(given) } as Hyperparameters
   full.min_learning_rate ||= Number((0.1 * full.learning_rate).toPrecision(12))
   if (full.finetuning_type !== 'all_weights') {
-    const lora = Object.entries(given.lora ?? {}).filter(([, value]) => value != null)
-    full.lora = { ...LORA_DEFAULTS, ...Object.fromEntries(lora) }
+    full.lora = { ...LORA_DEFAULTS, ...stated(given.lora ?? {}) }
   }
+  if (full.training_type === 'dpo') full.dpo = { ...DPO_DEFAULTS, ...stated(given.dpo ?? {}) }
   return full
+}
+
+function stated(given: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value != null))
 }

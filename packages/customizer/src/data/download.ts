@@ -8,7 +8,7 @@ import { pipeline } from 'node:stream/promises'
 import type { ReadableStream } from 'node:stream/web'
 import type { DataStoreClient } from '@open-nemo/contract/data-store/client.ts'
 import { createLineChecker, DataError } from './lines.ts'
-import { templateFields } from './rows.ts'
+import { rowCheck } from './rows.ts'
 import { clientOf, type DataFile, type DataSource, listFiles, type SourceContext } from './source.ts'
 
 /** A job's data on the disk: absolute paths and how many rows each kind has. */
@@ -24,6 +24,8 @@ export interface DownloadRequest {
   /** Folder that takes the files; what is complete in it is not fetched again. */
   folder: string
   promptTemplate: string
+  /** The job's training_type: it says what a row must have. */
+  training: string
   /** Given to the chats that name no tools of their own. */
   tools: Record<string, unknown>[] | null
   signal: AbortSignal
@@ -73,7 +75,7 @@ async function fetchOne(
   if (known.startsWith(`${revision} `)) return { path, rows: Number(known.split(' ')[1]) }
   if (file.size === 0) throw new DataError(file.path, 'the file is empty')
   await mkdir(dirname(path), { recursive: true })
-  const checker = createLineChecker(file.path, templateFields(request.promptTemplate))
+  const checker = createLineChecker(file.path, rowCheck(request.training, request.promptTemplate))
   const check = new Transform({
     transform(chunk: Buffer, _encoding, done) {
       try {
@@ -125,5 +127,6 @@ async function rewrite(path: string, rows: number, tools: DownloadRequest['tools
 
 function withTools(line: string, tools: Record<string, unknown>[]): string {
   const row = JSON.parse(line)
-  return 'messages' in row && row.tools == null ? JSON.stringify({ ...row, tools }) : line
+  const isChat = 'messages' in row || Array.isArray(row.prompt)
+  return isChat && row.tools == null ? JSON.stringify({ ...row, tools }) : line
 }

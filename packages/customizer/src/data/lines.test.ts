@@ -2,11 +2,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createLineChecker } from './lines.ts'
+import { rowCheck } from './rows.ts'
 
 /** Number of rows, or the message of the error; the bytes come in pieces of `size`. */
-function check(content: string | Uint8Array, size = 7, fields = ['prompt', 'completion']): number | string {
+function check(content: string | Uint8Array, size = 7, training = 'sft'): number | string {
   const bytes = typeof content === 'string' ? Buffer.from(content) : content
-  const checker = createLineChecker('training/x.jsonl', fields)
+  const checker = createLineChecker('training/x.jsonl', rowCheck(training, '{prompt} {completion}'))
   try {
     for (let at = 0; at < bytes.length; at += size) checker.write(bytes.subarray(at, at + size))
     return checker.flush()
@@ -39,7 +40,7 @@ test('each fault is told with its file and line', () => {
 })
 
 test('chats are checked turn by turn', () => {
-  const chat = (messages: unknown, more = {}) => check(JSON.stringify({ messages, ...more }), 50, ['prompt'])
+  const chat = (messages: unknown, more = {}) => check(JSON.stringify({ messages, ...more }), 50)
   const user = { role: 'user', content: 'hi' }
   const call = {
     role: 'assistant',
@@ -58,4 +59,30 @@ test('chats are checked turn by turn', () => {
   ]
   for (const [messages, message] of cases) assert.match(String(chat(messages)), message)
   assert.match(String(chat([user, call], { tools: 'x' })), /tools is not a list/)
+})
+
+test('preferences have a prompt and two answers', () => {
+  const pair = (row: unknown) => check(JSON.stringify(row), 50, 'dpo')
+  const user = { role: 'user', content: 'hi' }
+  const answer = { role: 'assistant', content: 'ok' }
+  for (const good of [
+    { prompt: 'a', chosen_response: 'b', rejected_response: 'c' },
+    { prompt: 'a', chosen: 'b', rejected: 'c' },
+    { prompt: [user], chosen_response: 'b', rejected_response: 'c' },
+    { prompt: [user], chosen: [answer], rejected: { ...answer, content: 'no' } },
+    { chosen: [user, answer], rejected: [user, { ...answer, content: 'no' }] },
+  ]) {
+    assert.equal(pair(good), 1)
+  }
+  const cases: [unknown, RegExp][] = [
+    [[], /not a JSON object/],
+    [{ prompt: 'a', completion: 'b' }, /no field "chosen_response" \(it has: prompt, completion\)/],
+    [{ prompt: 'a', chosen: 'b' }, /no field "rejected_response"/],
+    [{ chosen: 'b', rejected: 'c' }, /no field "prompt"/],
+    [{ prompt: 'a', chosen: 'b', rejected: '' }, /"rejected" is neither text nor a message/],
+    [{ prompt: 5, chosen: [answer], rejected: 'c' }, /"prompt" is neither text nor a list of messages/],
+    [{ prompt: [user], chosen: [user], rejected: 'c' }, /no assistant turn/],
+    [{ prompt: 'a', chosen: 'b', rejected: 'b' }, /are the same/],
+  ]
+  for (const [row, message] of cases) assert.match(String(pair(row)), message)
 })

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import { rowProblem } from './rows.ts'
-
 /** Training data that cannot be used; the message names file and line. */
 export class DataError extends Error {
   constructor(where: string, problem: string) {
@@ -13,10 +11,11 @@ const NEWLINE = 10
 const MAX_LINE_BYTES = 64 * 1024 * 1024
 
 /**
- * Checks a JSONL file while it streams through, one line in memory at a time; `flush` tells the number of rows.
+ * Checks a JSONL file while it streams through, one line in memory at a time; `problemOf` says what is wrong with a
+ * row, `flush` tells the number of rows.
  * Throws DataError at the first bad line, and for a file without rows.
  */
-export function createLineChecker(path: string, fields: readonly string[]) {
+export function createLineChecker(path: string, problemOf: (row: unknown) => string | undefined) {
   // A byte order mark of UTF-8 is harmless: the decoder takes it away.
   const decoder = new TextDecoder('utf-8', { fatal: true })
   let rest: Uint8Array[] = []
@@ -41,7 +40,7 @@ export function createLineChecker(path: string, fields: readonly string[]) {
     } catch (err) {
       throw new DataError(where, `the line is not JSON: ${err instanceof Error ? err.message : err}`)
     }
-    const problem = rowProblem(row, fields)
+    const problem = problemOf(row)
     if (problem) throw new DataError(where, problem)
     rows += 1
   }

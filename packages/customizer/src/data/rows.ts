@@ -5,8 +5,13 @@ export function templateFields(template: string): string[] {
   return [...new Set([...template.matchAll(/\{(\w+)\}/g)].map((match) => match[1] ?? ''))]
 }
 
-/** What is wrong with a row of training data, or undefined. The same rules as the trainer's own. */
-export function rowProblem(row: unknown, fields: readonly string[]): string | undefined {
+/** Says what is wrong with a row of training data, or undefined. The same rules as the trainer's own. */
+export function rowCheck(training: string, promptTemplate: string): (row: unknown) => string | undefined {
+  const fields = templateFields(promptTemplate)
+  return training === 'dpo' ? (row) => pairProblem(row, fields) : (row) => rowProblem(row, fields)
+}
+
+function rowProblem(row: unknown, fields: readonly string[]): string | undefined {
   if (!isObject(row)) return 'the line is not a JSON object'
   if ('messages' in row) return chatProblem(row)
   for (const field of fields) {
@@ -44,6 +49,46 @@ function messageProblem(message: unknown): string | undefined {
     return ' has neither content nor tool_calls'
   }
   return undefined
+}
+
+// The API's names first, then those of data sets made for other trainers.
+const CHOSEN = ['chosen_response', 'chosen']
+const REJECTED = ['rejected_response', 'rejected']
+
+/** A prompt with a better and a worse answer: texts for the prompt template, or messages for the chat template. */
+function pairProblem(row: unknown, fields: readonly string[]): string | undefined {
+  if (!isObject(row)) return 'the line is not a JSON object'
+  const answers: unknown[] = []
+  for (const names of [CHOSEN, REJECTED]) {
+    const name = names.find((each) => Object.hasOwn(row, each))
+    if (!name) return `the row has no field "${names[0]}" (it has: ${Object.keys(row).join(', ') || 'none'})`
+    const value = row[name]
+    const isText = typeof value === 'string' && value !== ''
+    const isMessages = (Array.isArray(value) && value.length > 0) || isObject(value)
+    if (!isText && !isMessages) return `the field "${name}" is neither text nor a message`
+    answers.push(value)
+  }
+  if (JSON.stringify(answers[0]) === JSON.stringify(answers[1])) {
+    return 'the chosen and the rejected answer are the same'
+  }
+  const { prompt = '' } = row
+  if (!Array.isArray(prompt) && !answers.some(Array.isArray)) {
+    // The template's last field is the answer.
+    const last = fields.at(-1) ?? 'completion'
+    return rowProblem({ ...row, [last]: answers[0] }, fields)
+  }
+  if (typeof prompt !== 'string' && !Array.isArray(prompt)) {
+    return 'the field "prompt" is neither text nor a list of messages'
+  }
+  const before = typeof prompt === 'string' ? (prompt ? [{ role: 'user', content: prompt }] : []) : prompt
+  return answers
+    .map((answer) => chatProblem({ messages: [...before, ...turnsOf(answer)], tools: row.tools }))
+    .find(Boolean)
+}
+
+function turnsOf(answer: unknown): unknown[] {
+  if (typeof answer === 'string') return [{ role: 'assistant', content: answer }]
+  return Array.isArray(answer) ? answer : [answer]
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -26,6 +26,14 @@ interface Seed {
   body: Record<string, unknown> & { namespace: string; name: string }
 }
 
+/** What the trainer can do with every model; the first is what clients take that look at one option only. */
+const KINDS = (['sft', 'dpo'] as const).flatMap((training_type) =>
+  (['lora', 'lora_merged', 'all_weights'] as const).map((finetuning_type) => ({
+    training_type,
+    finetuning_type,
+  })),
+)
+
 /** Rows of one pass; the trainer splits further by length, so that a pass fits the memory of a small machine. */
 const MICRO_BATCH_SIZE = 16
 
@@ -108,21 +116,18 @@ function seedsOf(catalogue: Catalogue): Seed[] {
         body: {
           namespace: config.namespace,
           name: versioned(config.name, config.version),
-          description: `LoRA fine-tuning of ${model.id}`,
+          description: `Fine-tuning of ${model.id}`,
           target: config.target,
           max_seq_length: config.max_seq_length,
           prompt_template: config.prompt_template,
           training_precision: 'bf16-mixed',
-          training_options: [
-            {
-              training_type: 'sft',
-              finetuning_type: 'lora',
-              num_gpus: 1,
-              num_nodes: 1,
-              tensor_parallel_size: 1,
-              micro_batch_size: MICRO_BATCH_SIZE,
-            },
-          ],
+          training_options: KINDS.map((kind) => ({
+            ...kind,
+            num_gpus: 1,
+            num_nodes: 1,
+            tensor_parallel_size: 1,
+            micro_batch_size: MICRO_BATCH_SIZE,
+          })),
         },
       })
     }

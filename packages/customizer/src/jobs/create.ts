@@ -101,12 +101,9 @@ export async function createJob(
 }
 
 function refuseUnsupported(given: HyperparametersInput): void {
-  const { training_type: training, finetuning_type: finetuning } = given
-  if (training != null && training !== 'sft') {
+  const { training_type: training } = given
+  if (training != null && training !== 'sft' && training !== 'dpo') {
     throw errors.UNSUPPORTED_TRAINING({ field: 'training_type', value: training })
-  }
-  if (finetuning !== 'lora') {
-    throw errors.UNSUPPORTED_TRAINING({ field: 'finetuning_type', value: finetuning })
   }
 }
 
@@ -208,7 +205,7 @@ function warningsOf(args: {
   if (!args.hasValidation) {
     warn(
       'the dataset has no validation/ folder',
-      'the last adapter is kept, since none can be told to be the best',
+      'the last weights are kept, since none can be told to be the best',
     )
   }
   if (args.hasTemplate) {
@@ -216,9 +213,6 @@ function warningsOf(args: {
       'chat_prompt_template is used for training only',
       "answers are made with the model's own chat template",
     )
-  }
-  if (body.hyperparameters.sequence_packing_enabled) {
-    warn('sequence_packing_enabled is ignored', 'rows of similar length are grouped instead')
   }
   if (body.integrations?.length) {
     warn('integrations are not forwarded', 'metrics are in GET /v1/customization/jobs/{id}/status')

@@ -31,7 +31,8 @@ export function presentStatus(job: CustomizationJob, now: string): FlatStatus {
 
 function statusDetails(job: CustomizationJob, now: string): StatusDetails {
   const { state, payload } = job
-  const keys = ['train_loss', 'val_loss']
+  // Losses are always there; accuracies only where the training counts them.
+  const keys = [...new Set(['train_loss', 'val_loss', ...Object.keys(state.metrics)])]
   const metrics = Object.fromEntries(keys.map((key) => [key, state.metrics[key] ?? []]))
   const hasMetrics = Object.values(metrics).some((values) => values.length > 0)
   return {

@@ -58,7 +58,7 @@ export function applyEvent(state: JobState, event: Record<string, unknown>, offs
     case 'progress':
       return progressed(next, event)
     case 'validation':
-      return withMetric({ ...next, val_loss: number(event.val_loss) ?? next.val_loss }, 'val_loss', event)
+      return validated(next, event)
     case 'warning':
       return withWarning(next, text(event.message) ?? 'unnamed')
     case 'completed':
@@ -100,8 +100,13 @@ function progressed(state: JobState, event: Record<string, unknown>): JobState {
     epochs_completed: number(event.epochs_completed) ?? state.epochs_completed,
     train_loss: number(event.train_loss) ?? state.train_loss,
   }
-  // Progress between two logged steps carries no loss.
-  return number(event.train_loss) === null ? next : withMetric(next, 'train_loss', event)
+  // Progress between two logged steps carries no loss; only preferences have an accuracy.
+  return withMetric(withMetric(next, 'train_loss', event), 'train_accuracy', event)
+}
+
+function validated(state: JobState, event: Record<string, unknown>): JobState {
+  const next = { ...state, val_loss: number(event.val_loss) ?? state.val_loss }
+  return withMetric(withMetric(next, 'val_loss', event), 'val_accuracy', event)
 }
 
 function completed(state: JobState, event: Record<string, unknown>): JobState {

@@ -28,12 +28,12 @@ export function outputOf(run: Pick<Run, 'id' | 'payload'>): OutputModel {
   return parseOutputModel(run.payload.output_model ?? `${run.payload.namespace}/${run.id}@${run.id}`, run.id)
 }
 
-/** Commits the adapter to the Data Store and tags it with the model's version. Run again, it finds what is done. */
+/** Commits the adapter, or the whole model, to the Data Store and tags it with the model's version. Run again, it finds what is done. */
 export async function adapterStep(ctx: ModelContext, run: Run): Promise<void> {
   await run.tell('EntityHandler_1_Created', undefined, true)
   await run.tell('EntityHandler_1_Pending', undefined, true)
   const output = outputOf(run)
-  await run.tell('EntityHandler_1_Running', `storing the adapter of ${output.full}`)
+  await run.tell('EntityHandler_1_Running', `storing ${output.full}`)
   const client = createDataStoreClient({ baseUrl: ctx.dataStoreUrl, fetch: ctx.fetch })
   const commit = await retry(() => commitAdapter(ctx, { client, run, output }), run.signal)
   await run.update((state) => ({ ...state, commit }))
@@ -61,8 +61,8 @@ async function commitAdapter(
     (
       await client.commit({
         ...repo,
-        message: `Adapter ${output.version} (${mark})`,
-        files: [...(await adapterFiles(ctx, run)), originFile(run)],
+        message: `${isWhole(run) ? 'Model' : 'Adapter'} ${output.version} (${mark})`,
+        files: [...(await outputFiles(ctx, run)), originFile(run)],
         signal: run.signal,
       })
     ).commitOid
@@ -74,15 +74,16 @@ function isOf(commit: { title: string; message: string } | undefined, mark: stri
   return commit !== undefined && `${commit.title}\n${commit.message}`.includes(`(${mark})`)
 }
 
-async function adapterFiles(ctx: ModelContext, run: Run): Promise<CommitFile[]> {
+async function outputFiles(ctx: ModelContext, run: Run): Promise<CommitFile[]> {
   const folder = join(run.workdir, 'output')
   const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => [])
   const paths = entries
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name))
     .sort()
-  if (!paths.some((path) => path.endsWith('adapter_config.json'))) {
-    throw new JobFailure('the trainer left no adapter in its output folder')
+  const sign = isWhole(run) ? 'model.safetensors' : 'adapter_config.json'
+  if (!paths.some((path) => path.endsWith(sign))) {
+    throw new JobFailure(`the trainer left no ${sign} in its output folder`)
   }
   return paths.map((path) => ({
     path: relative(folder, path),
@@ -100,6 +101,16 @@ async function adapterConfig(ctx: ModelContext, run: Run, path: string): Promise
   const isFile = ctx.catalogue.resolve(run.payload.config_snapshot.base_model)?.kind === 'gguf'
   if (isFile) config.base_model_sha256 = run.state.weights_sha256
   return `${JSON.stringify(config, null, 2)}\n`
+}
+
+/** Whether the job makes a model of its own, and no adapter. */
+function isWhole({ payload }: Pick<Run, 'payload'>): boolean {
+  return payload.hyperparameters.finetuning_type !== 'lora'
+}
+
+function whatItIs(run: Run): string {
+  if (!isWhole(run)) return 'LoRA adapter of'
+  return run.payload.hyperparameters.finetuning_type === 'all_weights' ? 'All weights of' : 'Merged LoRA of'
 }
 
 /** Which weights the adapter belongs to: it is of no use, or worse, on others. */
@@ -157,7 +168,7 @@ function modelEntity(ctx: ModelContext, run: Run, output: OutputModel): ModelCre
   return {
     namespace: output.namespace,
     name: `${output.name}@${output.version}`,
-    description: description ?? `LoRA adapter of ${baseModel}${alias}, tuned on ${payload.dataset}`,
+    description: description ?? `${whatItIs(run)} ${baseModel}${alias}, tuned on ${payload.dataset}`,
     ...(project ? { project } : {}),
     ...(ownership ? { ownership: ownership as unknown as Record<string, never> } : {}),
     base_model: baseModel,
@@ -174,7 +185,9 @@ function modelEntity(ctx: ModelContext, run: Run, output: OutputModel): ModelCre
       precision: 'bf16-mixed',
       tensor_parallelism: 1,
     },
-    peft: { finetuning_type: 'lora', lora: payload.hyperparameters.lora ?? null },
+    ...(isWhole(run)
+      ? {}
+      : { peft: { finetuning_type: 'lora' as const, lora: payload.hyperparameters.lora ?? null } }),
     custom_fields: {
       ...(payload.kept.custom_fields as Record<string, unknown> | undefined),
       job_id: run.id,

@@ -154,7 +154,7 @@ function finite(name: string, values: Float32Array): Float32Array {
 }
 
 /** Hugging Face keeps the two halves of each head's rotary pairs apart; llama.cpp wants them interleaved. */
-function permuteHeads(
+export function permuteHeads(
   values: Float32Array,
   { heads, rows, columns }: { heads: number; rows: number; columns: number },
 ): Float32Array {

@@ -13,7 +13,8 @@ export class SafetensorsError extends Error {
 }
 
 const WIDTH = { F32: 4, F16: 2, BF16: 2 } as const
-const MAX_HEADER = 16 * 1024 * 1024
+/** Longest header that is read, in bytes. */
+export const MAX_HEADER = 16 * 1024 * 1024
 
 /**
  * Reads a safetensors file as untrusted input: every length, offset, shape and type is checked against the file.
@@ -38,19 +39,34 @@ function splitFile(file: Uint8Array): { header: Record<string, unknown>; body: U
     throw new SafetensorsError(`its header says ${size} bytes, which the file does not have`)
   }
   const end = 8 + Number(size)
+  return { header: parseHeader(file.subarray(8, end)), body: file.subarray(end) }
+}
+
+/** The entries of a header by their names. Throws SafetensorsError. */
+export function parseHeader(bytes: Uint8Array): Record<string, unknown> {
   let header: unknown
   try {
-    header = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(file.subarray(8, end)))
+    header = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
   } catch (cause) {
     throw new SafetensorsError('its header is not JSON', { cause })
   }
   if (typeof header !== 'object' || header === null || Array.isArray(header)) {
     throw new SafetensorsError('its header is not an object')
   }
-  return { header: header as Record<string, unknown>, body: file.subarray(end) }
+  return header as Record<string, unknown>
 }
 
 function readEntry(name: string, entry: unknown, body: Uint8Array): SafeTensor {
+  const { dtype, shape, begin, end } = spanOf(name, entry, body.byteLength)
+  return { dtype, shape, data: body.subarray(begin, end) }
+}
+
+/** Type, shape and place of a tensor by its entry, checked against the bytes that follow the header. */
+export function spanOf(
+  name: string,
+  entry: unknown,
+  available: number,
+): Pick<SafeTensor, 'dtype' | 'shape'> & { begin: number; end: number } {
   const { dtype, shape, data_offsets: offsets } = (entry ?? {}) as Record<string, unknown>
   if (dtype !== 'F32' && dtype !== 'F16' && dtype !== 'BF16') {
     throw new SafetensorsError(`${name} has the type ${String(dtype)}: only F32, F16 and BF16 are read`)
@@ -59,12 +75,12 @@ function readEntry(name: string, entry: unknown, body: Uint8Array): SafeTensor {
   if (!isNaturals(offsets) || offsets.length !== 2) throw new SafetensorsError(`${name} has no valid offsets`)
   const [start = 0, stop = 0] = offsets
   const bytes = shape.reduce((a, b) => a * b, 1) * WIDTH[dtype]
-  if (stop > body.byteLength || stop - start !== bytes) {
+  if (stop > available || stop - start !== bytes) {
     throw new SafetensorsError(
-      `${name}: shape [${shape.join(', ')}] of ${dtype} needs ${bytes} bytes, its offsets ${start}..${stop} of ${body.byteLength} do not give them`,
+      `${name}: shape [${shape.join(', ')}] of ${dtype} needs ${bytes} bytes, its offsets ${start}..${stop} of ${available} do not give them`,
     )
   }
-  return { dtype, shape, data: body.subarray(start, stop) }
+  return { dtype, shape, begin: start, end: stop }
 }
 
 function isNaturals(value: unknown): value is number[] {

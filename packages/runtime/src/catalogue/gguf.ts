@@ -68,6 +68,11 @@ export interface GgufLayout {
   tensorsAt: number
   /** Where the tensors' data begins. */
   dataAt: number
+  architecture: string
+  /** Metadata that are numbers or strings. */
+  metadata: ReadonlyMap<string, string | number>
+  /** Where the values of these begin. */
+  valuesAt: ReadonlyMap<string, number>
   alignment: number
 }
 
@@ -76,13 +81,15 @@ export async function readGgufLayout(path: string): Promise<GgufLayout> {
   const handle = await open(path, 'r')
   try {
     const reader = new Reader(handle, path)
-    const { meta, count } = await readMetadata(reader, path)
+    const { meta, valuesAt, count } = await readMetadata(reader, path)
     const tensorsAt = reader.offset
     const tensors: GgufTensorInfo[] = []
     for (let i = 0; i < count; i++) tensors.push(await reader.tensor())
     const alignment = Number(meta.get('general.alignment') ?? 32)
     if (!(alignment > 0)) throw new GgufError(path, `its alignment is ${alignment}`)
-    return { tensors, tensorsAt, dataAt: Math.ceil(reader.offset / alignment) * alignment, alignment }
+    const dataAt = Math.ceil(reader.offset / alignment) * alignment
+    const architecture = String(meta.get('general.architecture') ?? '')
+    return { tensors, tensorsAt, dataAt, alignment, architecture, metadata: meta, valuesAt }
   } finally {
     await handle.close()
   }
@@ -91,7 +98,7 @@ export async function readGgufLayout(path: string): Promise<GgufLayout> {
 async function readMetadata(
   reader: Reader,
   path: string,
-): Promise<{ meta: Map<string, string | number>; count: number }> {
+): Promise<{ meta: Map<string, string | number>; valuesAt: Map<string, number>; count: number }> {
   if ((await reader.bytes(4)).toString('latin1') !== 'GGUF')
     throw new GgufError(path, 'it does not begin with GGUF')
   const version = await reader.uint32()
@@ -99,12 +106,17 @@ async function readMetadata(
   const count = await reader.count()
   const pairs = await reader.count()
   const meta = new Map<string, string | number>()
+  const valuesAt = new Map<string, number>()
   for (let i = 0; i < pairs; i++) {
     const key = await reader.string()
-    const value = await reader.value(await reader.uint32())
-    if (value !== undefined) meta.set(key, value)
+    const type = await reader.uint32()
+    const at = reader.offset
+    const value = await reader.value(type)
+    if (value === undefined) continue
+    meta.set(key, value)
+    valuesAt.set(key, at)
   }
-  return { meta, count }
+  return { meta, valuesAt, count }
 }
 
 async function readHeader(reader: Reader, path: string): Promise<GgufInfo> {
