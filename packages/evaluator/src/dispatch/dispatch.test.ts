@@ -4,6 +4,7 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type Database, openMemoryDatabase } from '@open-nemo/runtime'
 import { type KubernetesApi, KubernetesError } from '@open-nemo/runtime/executors/index.ts'
 import { evaluateJob } from '../one-job.ts'
@@ -88,6 +89,8 @@ test('a Workflow is submitted through the Argo server with the token, wrapped as
     const body = init?.body ? JSON.parse(String(init.body)) : undefined
     const authorization = new Headers(init?.headers).get('authorization')
     calls.push({ method: init?.method ?? '', url: String(url), body, authorization })
+    if (init?.method === 'PUT' && phase === 'Error')
+      return Response.json({ code: 13, message: 'cannot shutdown a completed workflow' }, { status: 500 })
     if (init?.method === 'GET' && !phase) return Response.json({ code: 5 }, { status: 404 })
     return Response.json({ status: { phase } })
   }
@@ -103,8 +106,13 @@ test('a Workflow is submitted through the Argo server with the token, wrapped as
   assert.equal(await launcher.state('w'), 'absent')
   phase = 'Running'
   assert.equal(await launcher.state('w'), 'running')
+  await launcher.stop('w')
+  const { method, url: ended } = calls.at(-1) ?? { method: '', url: '' }
+  assert.deepEqual([method, ended], ['PUT', 'http://argo:2746/api/v1/workflows/ns/w/terminate'])
   phase = 'Error'
   assert.equal(await launcher.state('w'), 'ended')
+  // Argo answers 500 for one that has ended.
+  await launcher.stop('w')
 })
 
 let db: Database
@@ -113,10 +121,17 @@ let folder: string
 const launched: { name: string; job: string }[] = []
 /** Runs `evaluate-job` in this process; `fails` lets the pod end before it claims its job. */
 let fails = false
+/** The pod waits for a node. */
+let waits = false
 const running = new Map<string, 'running' | 'ended'>()
+const stopped: string[] = []
+/** What the cluster says to a launch. */
+let refusal: string | undefined
 const launcher: Launcher = {
   async launch({ name, job }) {
+    if (refusal) throw new Error(refusal)
     launched.push({ name, job })
+    if (waits) return void running.set(name, 'running')
     running.set(name, 'running')
     const dataDir = join(folder, name)
     await mkdir(dataDir, { recursive: true })
@@ -126,6 +141,7 @@ const launcher: Launcher = {
     void work.then(() => running.set(name, 'ended'))
   },
   state: async (name) => running.get(name) ?? 'absent',
+  stop: async (name) => void stopped.push(name),
   remove: async (name) => void running.delete(name),
 }
 
@@ -161,4 +177,28 @@ test('a job whose pod ends before it takes the job fails with a reason', async (
   const { job } = await h.run({ target: { type: 'rows', rows: [{ a: 'x', output: 'x' }] }, config: CONFIG })
   assert.equal(job.status, 'failed')
   assert.match(job.status_details.message, /ended before it took the job/)
+})
+
+test('a job that is cancelled while its pod waits has its workload stopped', async () => {
+  waits = true
+  const id = await h.createJob({ target: { type: 'rows', rows: [{ a: 'x', output: 'x' }] }, config: CONFIG })
+  while (!running.has(workloadName(id, 0))) await sleep(10)
+  const { body } = await h.call('POST', `/v1/evaluation/jobs/${id}/cancel`)
+  assert.equal(body.status, 'cancelled')
+  while (stopped.length === 0) await sleep(10)
+  assert.deepEqual(stopped, [workloadName(id, 0)])
+  waits = false
+})
+
+test('a job says what keeps it from a pod, and runs when that is over', async () => {
+  fails = false
+  refusal = 'the Argo server did not answer'
+  const id = await h.createJob({ target: { type: 'rows', rows: [{ a: 'x', output: 'x' }] }, config: CONFIG })
+  for (;;) {
+    const { body } = await h.call('GET', `/v1/evaluation/jobs/${id}`)
+    if (/waits for its pod: the Argo server did not answer/.test(body.status_details.message ?? '')) break
+    await sleep(10)
+  }
+  refusal = undefined
+  await h.waitFor(id, 'completed')
 })

@@ -66,9 +66,30 @@ export function createDispatcher(options: DispatcherOptions): Runner {
     if (state === 'ended') {
       return await end(job, 'failed', `its pod (${name}) ended before it took the job; its log tells why`)
     }
-    await launcher.launch({ name, job: job.id })
+    try {
+      await launcher.launch({ name, job: job.id })
+    } catch (err) {
+      await say(job, `The job waits for its pod: ${err instanceof Error ? err.message : err}`)
+      throw err
+    }
     log.info({ job: job.id, workload: name }, 'evaluation job dispatched')
     return true
+  }
+
+  /** What keeps a job waiting, for its user. */
+  async function say(job: Job, message: string): Promise<void> {
+    await jobs.update(job.id, (now) => {
+      const isWaiting = now.attempt === job.attempt && now.owner === null && ACTIVE.includes(now.status)
+      if (!isWaiting || now.state.message === message) return undefined
+      return { state: { ...now.state, message } }
+    })
+  }
+
+  /** Ends the workload of a job that was cancelled before its pod took it. */
+  async function stopWaiting(id: string): Promise<void> {
+    const job = await jobs.get(id)
+    if (job?.status !== 'cancelled' || job.owner !== null) return
+    await launcher.stop(workloadName(id, job.attempt))
   }
 
   /** Ends a job that nobody works on, unless a worker has taken it meanwhile. */
@@ -93,8 +114,11 @@ export function createDispatcher(options: DispatcherOptions): Runner {
   return {
     done,
     wake: () => wakeUp.abort(),
-    // The pod sees the cancellation at its next heartbeat.
-    cancel: () => wakeUp.abort(),
+    // A pod that has the job sees the cancellation at its next heartbeat.
+    cancel(id) {
+      wakeUp.abort()
+      stopWaiting(id).catch((err) => log.warn({ err, job: id }, 'a workload of a cancelled job stays'))
+    },
     async forget(id) {
       for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
         await launcher

@@ -8,6 +8,9 @@ type Env = Record<string, string | undefined>
 /** Runs jobs as batch Jobs beside the evaluator's own pod, whose name is `podName`. */
 export function createKubernetesLauncher(api: KubernetesApi, env: Env, podName: string): Launcher {
   const jobs = `/apis/batch/v1/namespaces/${api.namespace}/jobs`
+  const remove = async (name: string) => {
+    await unless(404, api.call('DELETE', `${jobs}/${name}?propagationPolicy=Background`))
+  }
   return {
     async launch({ name, job }) {
       const pod = podSpecOf(await ownPod(api, podName), env, job)
@@ -17,9 +20,8 @@ export function createKubernetesLauncher(api: KubernetesApi, env: Env, podName: 
       const found = await unless(404, api.call<{ status?: JobStatus }>('GET', `${jobs}/${name}`))
       return found ? jobState(found.status) : 'absent'
     },
-    async remove(name) {
-      await unless(404, api.call('DELETE', `${jobs}/${name}?propagationPolicy=Background`))
-    },
+    stop: remove,
+    remove,
   }
 }
 
@@ -66,6 +68,10 @@ export function createArgoLauncher(
       const found = await unless(404, call<{ status?: { phase?: string } }>('GET', `/${name}${fields}`))
       if (!found) return 'absent'
       return ['Succeeded', 'Failed', 'Error'].includes(found.status?.phase ?? '') ? 'ended' : 'running'
+    },
+    async stop(name) {
+      // 500: it has ended already.
+      await unless(500, unless(404, call('PUT', `/${name}/terminate`, {})))
     },
     async remove(name) {
       await unless(404, call('DELETE', `/${name}`))

@@ -8,6 +8,8 @@ export interface Launcher {
   /** Begins it; nothing happens when there is one of this name. */
   launch(workload: { name: string; job: string }): Promise<void>
   state(name: string): Promise<WorkloadState>
+  /** Ends it, also while its pod waits for a node; nothing happens when there is none, or it has ended. */
+  stop(name: string): Promise<void>
   /** Removes it with its pod; nothing happens when there is none. */
   remove(name: string): Promise<void>
 }

@@ -15,6 +15,7 @@ const COPIED = [
   'tolerations',
   'affinity',
   'priorityClassName',
+  'enableServiceLinks',
 ]
 /** What Kubernetes mounts by itself. */
 const OWN_TOKEN = /^kube-api-access-/
@@ -53,14 +54,24 @@ export function batchJob(args: { name: string; job: string; pod: PodSpec }): Man
     spec: {
       backoffLimit: 0,
       ttlSecondsAfterFinished: KEPT_SECONDS,
-      template: { metadata: { labels: { [LABEL]: 'nemo-evaluator' } }, spec: args.pod },
+      template: {
+        metadata: { labels: { [LABEL]: 'nemo-evaluator' } },
+        spec: { ...args.pod, automountServiceAccountToken: false },
+      },
     },
   }
 }
 
 /** An Argo Workflow with one step of that pod. */
 export function argoWorkflow(args: { name: string; job: string; pod: PodSpec }): Manifest {
-  const { containers, volumes, serviceAccountName, restartPolicy: _, ...rest } = args.pod
+  const {
+    containers,
+    volumes,
+    serviceAccountName,
+    restartPolicy: _,
+    enableServiceLinks: __,
+    ...rest
+  } = args.pod
   const { name: _name, ...container } = containers[0] ?? { name: '' }
   return {
     apiVersion: 'argoproj.io/v1alpha1',
