@@ -46,6 +46,21 @@ const IMAGES: [string, string][] = [
   ['AGENTIC_EVAL', 'agenticEval'],
 ]
 
+const NVIDIA_RULES: Fields[] = [
+  { apiGroups: [''], resources: ['secrets', 'pods'], verbs: ['get', 'watch', 'list', 'create'] },
+]
+/** For jobs in pods of their own: made like its own pod, as batch Jobs, or as Workflows with its token. */
+const POD_RULES: Fields[] = [
+  { apiGroups: [''], resources: ['pods'], verbs: ['get'] },
+  { apiGroups: ['batch'], resources: ['jobs'], verbs: ['create', 'get', 'delete'] },
+  { apiGroups: ['argoproj.io'], resources: ['workflows'], verbs: ['create', 'get', 'update', 'delete'] },
+]
+
+/** Whether an evaluator of ours is told to run its jobs in pods of their own. */
+function hasPods({ env }: NemoEvaluatorSpec): boolean {
+  return env?.some(({ name, value }) => name === 'NEMO_EXECUTOR' && value === 'kubernetes') ?? false
+}
+
 function build(input: BuildInput<NemoEvaluatorSpec>): Build {
   const { name, namespace, spec, world, maker, image } = input
   const access = databaseAccess(spec.databaseConfig, world)
@@ -81,10 +96,7 @@ function build(input: BuildInput<NemoEvaluatorSpec>): Build {
       ...images,
       ...otelEnv(spec.otel),
     ],
-    rules:
-      maker === 'nvidia'
-        ? [{ apiGroups: [''], resources: ['secrets', 'pods'], verbs: ['get', 'watch', 'list', 'create'] }]
-        : [],
+    rules: maker === 'nvidia' ? NVIDIA_RULES : hasPods(spec) ? POD_RULES : [],
     initContainers:
       maker === 'nvidia'
         ? [
