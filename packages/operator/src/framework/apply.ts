@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Store } from './cache.ts'
+import { type Store, slim } from './cache.ts'
 import { isStatus, type KubeClient } from './client.ts'
-import { asSent, contains, contentHash } from './compare.ts'
+import { contains, contentHash } from './compare.ts'
 import { type Resource, resourcePath } from './resources.ts'
 import type { KubeObject, ObjectMeta } from './types.ts'
 
@@ -9,6 +9,8 @@ import type { KubeObject, ObjectMeta } from './types.ts'
 export const HASH_ANNOTATION = 'open-nemo.io/applied-hash'
 const MANAGED_BY = 'app.kubernetes.io/managed-by'
 const NVIDIA_OPERATOR = 'k8s-nim-operator'
+/** No object has this version: an apply that carries it makes an object, and never changes one that is there. */
+const NEW_ONLY = '1'
 
 /** An object cannot be made as planned until somebody changes something. */
 export class ApplyRefused extends Error {
@@ -29,6 +31,8 @@ export class Applier {
   readonly #fieldManager: string
   /** Per object: what was asked for, and what the server made of it, which includes its defaults. */
   readonly #made = new Map<string, { desired: string; live: string }>()
+  /** Objects of the cache that were found to be as asked for, by the hash of what was asked. */
+  readonly #checked = new WeakMap<KubeObject, string>()
 
   constructor(client: KubeClient, fieldManager: string) {
     this.#client = client
@@ -40,31 +44,55 @@ export class Applier {
     const desired = prepared(wanted, owner)
     const namespace = desired.metadata.namespace ?? ''
     const key = `${desired.apiVersion}/${desired.kind}/${namespace}/${desired.metadata.name}`
-    // The cache may lag behind: before something new is written, the server says whether the name is free.
-    const live = store.get(namespace, desired.metadata.name) ?? (await this.#read(desired, resource))
     const hash = desired.metadata.annotations?.[HASH_ANNOTATION] ?? ''
+    const known = store.get(namespace, desired.metadata.name)
+    if (known && this.#checked.get(known) === hash) return false
+    // The cache may lag behind: whether the name is free, only the server can say.
+    const made = known ? undefined : await this.#write(desired, resource, NEW_ONLY)
+    const live = made ? undefined : (known ?? (await this.#read(desired, resource)))
     // A claim that somebody else made is used as it is.
     if (live?.kind === 'PersistentVolumeClaim' && !live.metadata.annotations?.[HASH_ANNOTATION]) return false
     if (live) {
       await this.#mayTakeOver(live, desired, owner, resource)
-      if (contains(live, desired)) return false
-      const made = this.#made.get(key)
-      if (made?.desired === hash && made.live === liveHash(live)) return false
+      if (this.#isAsMade(slim(live), desired, key)) {
+        this.#checked.set(live, hash)
+        return false
+      }
     }
-    const answer: KubeObject = await this.#client
-      .request({
+    const answer = made ?? (await this.#write(desired, resource))
+    if (!answer) return false
+    store.upsert(answer, true)
+    this.#made.set(key, { desired: hash, live: liveHash(slim(answer)) })
+    return true
+  }
+
+  /** Whether a live object, as far as the cache keeps it, is what was asked for and what the server made of that. */
+  #isAsMade(live: KubeObject, desired: KubeObject, key: string): boolean {
+    if (contains(live, slim(desired))) return true
+    const made = this.#made.get(key)
+    return made?.desired === desired.metadata.annotations?.[HASH_ANNOTATION] && made?.live === liveHash(live)
+  }
+
+  /** Applies an object; with a version only if the live one has it, else nothing is written and undefined given. */
+  async #write(
+    desired: KubeObject,
+    resource: Resource,
+    resourceVersion?: string,
+  ): Promise<KubeObject | undefined> {
+    const { apiVersion, kind, metadata } = desired
+    try {
+      const answer: KubeObject = await this.#client.request({
         method: 'PATCH',
-        path: resourcePath(resource, namespace, desired.metadata.name),
+        path: resourcePath(resource, metadata.namespace, metadata.name),
         query: { fieldManager: this.#fieldManager, force: true },
         contentType: 'application/apply-patch+yaml',
-        body: desired,
+        body: resourceVersion ? { ...desired, metadata: { ...metadata, resourceVersion } } : desired,
       })
-      .catch((err) => {
-        throw refusal(desired, err)
-      })
-    store.upsert({ ...answer, apiVersion: desired.apiVersion, kind: desired.kind }, true)
-    this.#made.set(key, { desired: hash, live: liveHash(answer) })
-    return true
+      return { ...answer, apiVersion, kind }
+    } catch (err) {
+      if (resourceVersion && isStatus(err, 409)) return undefined
+      throw refusal(desired, err)
+    }
   }
 
   /** Deletes an object of the owner's, or the owner itself; one that is not there, or another's, is left alone. */
@@ -161,7 +189,7 @@ function prepared(wanted: KubeObject, owner: KubeObject): KubeObject {
         }
       : {}),
   }
-  const object = asSent({ ...wanted, metadata: meta })
+  const object: KubeObject = { ...wanted, metadata: meta }
   const annotations = { ...object.metadata.annotations, [HASH_ANNOTATION]: contentHash(object) }
   return { ...object, metadata: { ...object.metadata, annotations } }
 }

@@ -104,8 +104,11 @@ function isNewer(a: KubeObject, b: KubeObject): boolean {
 
 const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration'
 
-/** Without what takes the most memory and is never read. */
-function slim(object: KubeObject): KubeObject {
+/**
+ * The object without what takes the most memory and is never read. A Job's pods cannot be changed once it is there,
+ * so that their template need not be kept to be compared.
+ */
+export function slim(object: KubeObject): KubeObject {
   const { managedFields: _, ...metadata } = object.metadata as KubeObject['metadata'] & {
     managedFields?: unknown
   }
@@ -114,6 +117,10 @@ function slim(object: KubeObject): KubeObject {
     metadata.annotations = annotations
   }
   const { apiVersion, kind, status } = object
+  if (kind === 'Job' && apiVersion === 'batch/v1') {
+    const { template: _template, ...spec } = (object.spec ?? {}) as Record<string, unknown>
+    return { ...object, metadata, spec }
+  }
   // Of a pod only where and how it runs matters, and of an Event what it says.
   if (kind === 'Pod') return { apiVersion, kind, metadata, spec: nodeOf(object), status }
   if (kind === 'Event') return { ...pick(object, EVENT_FIELDS), apiVersion, kind, metadata }

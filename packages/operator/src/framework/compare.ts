@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createHash } from 'node:crypto'
 
-/** JSON with sorted keys, so that equal values give equal text. */
+/** JSON with sorted keys and without undefined fields, so that equal values give equal text. */
 export function canonical(value: unknown): string {
-  return JSON.stringify(value, (_key, v) =>
-    v && typeof v === 'object' && !Array.isArray(v)
-      ? Object.fromEntries(Object.entries(v).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : v,
-  )
+  if (value === undefined) return 'null'
+  if (value === null || typeof value !== 'object') return JSON.stringify(value)
+  if (Array.isArray(value)) return `[${value.map(canonical).join()}]`
+  const fields = value as Record<string, unknown>
+  let text = ''
+  for (const key of Object.keys(fields).sort())
+    if (fields[key] !== undefined)
+      text += `${text ? ',' : ''}${JSON.stringify(key)}:${canonical(fields[key])}`
+  return `{${text}}`
 }
 
 /** A short hash of a value's content. */
@@ -35,6 +39,3 @@ export function contains(live: unknown, desired: unknown): boolean {
   if (typeof live !== 'object') return false
   return entries.every(([k, v]) => contains((live as Record<string, unknown>)[k], v))
 }
-
-/** Drops undefined fields, as sending them would. */
-export const asSent = <T>(value: T): T => JSON.parse(JSON.stringify(value))

@@ -199,11 +199,10 @@ test('an object that is somebody else’s is left alone, and the condition says 
   api.put('secrets', secret('1'))
   api.put('configmaps', { metadata: { name: 'a' }, data: { mine: 'yes' } })
   api.put('nimpipelines', resource('a'))
-  await until(() => state(api) === 'NotReady')
-  const status = api.get('nimpipelines', 'a')?.status as { conditions: { reason: string; message: string }[] }
-  const [ready] = status.conditions
-  assert.equal(ready?.reason, 'ConfigMapNameTaken')
-  assert.match(ready?.message ?? '', /rename the NIMPipeline, or delete that ConfigMap/)
+  type Status = { conditions: { reason: string; message: string }[] } | undefined
+  const ready = () => (api.get('nimpipelines', 'a')?.status as Status)?.conditions[0]
+  await until(() => ready()?.reason === 'ConfigMapNameTaken')
+  assert.match(ready()?.message ?? '', /rename the NIMPipeline, or delete that ConfigMap/)
   assert.deepEqual(api.get('configmaps', 'a')?.data, { mine: 'yes' })
 })
 
@@ -231,6 +230,18 @@ test('a CRD that is not ours makes the operator stand aside from the whole kind'
   await until(() => JSON.stringify(api.get('nimpipelines', 'a')?.status ?? '').includes('StoodAside'))
   assert.equal(api.get('configmaps', 'a'), undefined)
   api.foreign.clear()
+  await until(() => state(api) === 'Ready')
+})
+
+test('a CRD whose schema is not published yet is not taken for another’s', async () => {
+  const { api } = await setUp()
+  api.put('secrets', secret('1'))
+  api.unpublished.add('NIMPipeline')
+  await sleep(500)
+  api.put('nimpipelines', resource('a'))
+  await sleep(200)
+  assert.equal(api.get('nimpipelines', 'a')?.status, undefined)
+  api.unpublished.clear()
   await until(() => state(api) === 'Ready')
 })
 

@@ -5,15 +5,19 @@ import { Applier, ApplyRefused } from './apply.ts'
 import type { Change } from './cache.ts'
 import { Caches, DISCOVERY_MS } from './caches.ts'
 import { isStatus, type KubeClient, KubeError } from './client.ts'
+import { CrdOwners, UNPUBLISHED_MS } from './crd-owners.ts'
 import { EventRecorder } from './events.ts'
 import { type OperatorMetrics, operatorMetrics } from './metrics.ts'
 import { createQueue, type WorkQueue } from './queue.ts'
 import { WATCH_TIMES, type WatchTimes } from './reflector.ts'
 import { kindKey, Resources, resourcePath } from './resources.ts'
-import { ourKinds, standAsideReason } from './stand-aside.ts'
+import { standAsideReason } from './stand-aside.ts'
 import { nextStatus, refusedStatus, saysStoodAside, stoodAsideStatus } from './status.ts'
 import type { Controller, KubeObject, ObjectRef, Plan, World } from './types.ts'
 import { watchedKinds } from './watched.ts'
+
+/** Changes come in bunches, such as a pod and the Job that counts it: one plan and one status for all of them. */
+const BUNCH_MS = 50
 
 export interface OperatorOptions {
   /** Names the field manager `open-nemo-<name>`. */
@@ -60,7 +64,7 @@ class RunningOperator implements Operator {
   /** Which resources name an object: kind/namespace/name to the keys of resources. */
   readonly #referrers = new Map<string, Set<string>>()
   readonly #referencesOf = new Map<string, string[]>()
-  #ours: Map<string, Set<string>> = new Map()
+  readonly #crdOwners: CrdOwners
   #leading = false
   #stopped = false
   #timer: NodeJS.Timeout | undefined
@@ -73,6 +77,12 @@ class RunningOperator implements Operator {
     this.#applier = new Applier(client, this.#fieldManager)
     this.#events = new EventRecorder(client, this.#fieldManager, log)
     this.#queue = createQueue((key) => this.#work(key), options.workers ?? 8)
+    this.#crdOwners = new CrdOwners({
+      client,
+      versions: controllers.map((c) => c.apiVersion),
+      log,
+      patienceMs: this.#discoveryMs,
+    })
     this.metrics = operatorMetrics({
       depth: () => this.#queue.depth,
       resources: () => this.#allResources(),
@@ -102,9 +112,13 @@ class RunningOperator implements Operator {
       this.#timer = setTimeout(async () => {
         await this.#lookForOurCrds()
         if (!this.#stopped) again()
-      }, this.#options.discoveryMs ?? DISCOVERY_MS)
+      }, this.#discoveryMs)
     }
     again()
+  }
+
+  get #discoveryMs() {
+    return this.#options.discoveryMs ?? DISCOVERY_MS
   }
 
   missing = () => this.#caches.missing()
@@ -136,19 +150,13 @@ class RunningOperator implements Operator {
     if (this.#leading) this.#queue.add(key)
   }
 
+  #enqueueSoon(key: string): void {
+    if (this.#leading) this.#queue.addAfter(key, BUNCH_MS)
+  }
+
   /** Reads whose CRDs are installed; a change of that plans all anew. */
   async #lookForOurCrds(): Promise<void> {
-    const versions = new Set([...this.#controllers.values()].map((c) => c.apiVersion))
-    for (const version of versions) {
-      const before = this.#ours.get(version)
-      try {
-        const kinds = await ourKinds(this.#options.client, version)
-        this.#ours.set(version, kinds)
-        if (before && [...kinds].sort().join() !== [...before].sort().join()) this.resync()
-      } catch (err) {
-        this.#options.log.warn({ err, version }, 'the published schemas cannot be read; trying again')
-      }
-    }
+    if (await this.#crdOwners.look()) this.resync()
   }
 
   #changed({ object, previous, deleted }: Change): void {
@@ -163,12 +171,17 @@ class RunningOperator implements Operator {
 
   /** Plans anew what owns or names an object, and not the object itself. */
   #tellOthers(object: KubeObject, previous?: KubeObject): void {
+    if (!this.#leading) return
     for (const o of [object, previous]) {
       const owner = o?.metadata.ownerReferences?.find((r) => r.controller)
       if (owner && this.#controllers.has(kindKey(owner.apiVersion, owner.kind)))
-        this.#enqueue(`${owner.apiVersion}|${owner.kind}|${o?.metadata.namespace ?? ''}|${owner.name}`)
+        this.#enqueueSoon(`${owner.apiVersion}|${owner.kind}|${o?.metadata.namespace ?? ''}|${owner.name}`)
     }
-    for (const referrer of this.#referrers.get(keyOf(object)) ?? []) this.#enqueue(referrer)
+    for (const referrer of this.#referrers.get(keyOf(object)) ?? []) this.#enqueueSoon(referrer)
+    const namespace = object.metadata.namespace ?? ''
+    for (const { apiVersion, kind, concerns } of this.#controllers.values())
+      for (const name of concerns?.(object, this.#world(namespace)) ?? [])
+        this.#enqueueSoon(`${apiVersion}|${kind}|${namespace}|${name}`)
   }
 
   #noteReferences(key: string, resource: KubeObject | undefined): void {
@@ -233,7 +246,8 @@ class RunningOperator implements Operator {
   }
 
   async #reconcile(key: string, controller: Controller, resource: KubeObject): Promise<void> {
-    const ours = this.#ours.get(resource.apiVersion)?.has(resource.kind) ?? false
+    const ours = await this.#crdOwners.isOurs(resource.apiVersion, resource.kind)
+    if (ours === undefined) return this.#queue.addAfter(key, UNPUBLISHED_MS)
     const reason = standAsideReason(resource, ours)
     if (reason) {
       if (!saysStoodAside(resource, reason))

@@ -42,18 +42,18 @@ interface OpenApiSchema {
 }
 
 /**
- * The kinds of an API version whose CRDs are Open NeMo's, told by the mark in the published schema: every account
- * may read that document, so no cluster-wide right is needed.
+ * The kinds of an API version and whether their CRDs are Open NeMo's, told by the mark in the published schema: every
+ * account may read that document, so no cluster-wide right is needed. A new CRD is in it seconds after it is served.
  */
-export async function ourKinds(client: KubeClient, apiVersion: string): Promise<Set<string>> {
+export async function publishedKinds(client: KubeClient, apiVersion: string): Promise<Map<string, boolean>> {
   const path = `/openapi/v3/apis/${apiVersion}`
   const document: OpenApi = await client.request({ path }).catch((err) => {
     if (isStatus(err, 404)) return {}
     throw err
   })
-  const kinds = new Set<string>()
+  const kinds = new Map<string, boolean>()
   for (const schema of Object.values(document.components?.schemas ?? {}))
-    if (schema.description?.includes(SCHEMA_MARK))
-      for (const { kind } of schema['x-kubernetes-group-version-kind'] ?? []) kinds.add(kind)
+    for (const { kind } of schema['x-kubernetes-group-version-kind'] ?? [])
+      kinds.set(kind, schema.description?.includes(SCHEMA_MARK) ?? false)
   return kinds
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Condition } from '@open-nemo/contract/kubernetes/parts.ts'
-import { asSent, canonical } from './compare.ts'
+import { canonical } from './compare.ts'
 import type { KubeObject } from './types.ts'
 
 /** Condition types that the framework itself sets; a plan never removes them by leaving them out. */
@@ -17,7 +17,7 @@ export function nextStatus(
   now: Date,
 ): Status | undefined {
   const current = statusOf(resource)
-  const next: Status = asSent({ ...wanted, observedGeneration: resource.metadata.generation })
+  const next: Status = { ...wanted, observedGeneration: resource.metadata.generation }
   if (next.conditions)
     next.conditions = next.conditions.map((c) => dated(c, current.conditions, resource, now))
   return canonical(comparable(next)) === canonical(comparable(current)) ? undefined : next

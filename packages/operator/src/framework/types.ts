@@ -90,6 +90,11 @@ export interface Controller {
   owns: OwnedKind[]
   /** Objects that are named by the resource: a change of one plans again. Kinds: Secret, ConfigMap, any of `owns`. */
   references(resource: KubeObject): ObjectRef[]
+  /**
+   * Names of resources that a change of an object concerns although they neither own nor name it, such as a pod of
+   * a Job of theirs: they are planned again.
+   */
+  concerns?(object: KubeObject, world: World): string[]
   /** Pure but for `effect`: the same resource and world give the same plan. */
   plan(resource: KubeObject, world: World): Plan | Promise<Plan>
 }

@@ -37,6 +37,8 @@ export class FakeApi {
   readonly writes: Write[] = []
   /** Kinds whose CRD is another's. */
   foreign = new Set<string>()
+  /** Kinds that are served and whose schema is not published yet, as in the first seconds of a CRD. */
+  unpublished = new Set<string>()
   readonly #objects = new Map<string, KubeObject>()
   readonly #watchers = new Set<Watcher>()
   readonly #server = createServer((request, response) => {
@@ -133,9 +135,12 @@ export class FakeApi {
   }
 
   #openApi() {
-    const schemas = KINDS.filter((k) => !this.foreign.has(k.kind)).map((k) => [
-      k.kind,
-      { description: SCHEMA_MARK, 'x-kubernetes-group-version-kind': [{ kind: k.kind }] },
+    const schemas = KINDS.filter((k) => !this.unpublished.has(k.kind)).map(({ kind }) => [
+      kind,
+      {
+        description: this.foreign.has(kind) ? 'of another' : SCHEMA_MARK,
+        'x-kubernetes-group-version-kind': [{ kind }],
+      },
     ])
     return { components: { schemas: Object.fromEntries(schemas) } }
   }
@@ -169,6 +174,16 @@ export class FakeApi {
     })
   }
 
+  #patch(path: string, body: Json): [number, unknown] {
+    const before = this.#objects.get(path)
+    const { resourceVersion, ...metadata } = (body.metadata ?? {}) as Json
+    if (before && resourceVersion && resourceVersion !== before.metadata.resourceVersion)
+      return [409, { reason: 'Conflict' }]
+    const changed = merge(before ?? {}, { ...body, metadata }) as KubeObject
+    if (before && JSON.stringify(changed) === JSON.stringify(before)) return [200, before]
+    return [200, this.#store(path, changed)]
+  }
+
   #write(method: string, path: string, body: Json): [number, unknown] {
     const target = path.replace(/\/status$/, '')
     const before = this.#objects.get(method === 'POST' ? `${path}/${nameOf(body)}` : target)
@@ -176,12 +191,7 @@ export class FakeApi {
       if (before) return [409, { reason: 'AlreadyExists' }]
       return [201, this.#store(`${path}/${nameOf(body)}`, body as unknown as KubeObject)]
     }
-    if (method === 'PATCH') {
-      if (!before && path !== target) return [404, NOT_FOUND]
-      const changed = merge(before ?? {}, body) as KubeObject
-      if (before && JSON.stringify(changed) === JSON.stringify(before)) return [200, before]
-      return [200, this.#store(target, changed)]
-    }
+    if (method === 'PATCH') return !before && path !== target ? [404, NOT_FOUND] : this.#patch(target, body)
     if (!before) return [404, NOT_FOUND]
     if (method === 'PUT') {
       const version = (body.metadata as Json | undefined)?.resourceVersion

@@ -8,7 +8,16 @@ import { type Condition, condition, withTimes } from '../pod-basics/conditions.t
 import { podStatus } from '../pod-basics/waiting.ts'
 import { BATCH_JOB, JOB_LABEL, namesOf, POD_GROUP, VOLCANO_JOB } from './names.ts'
 import { DEFAULT_TTL_S, runObject, tokenObject, workspaceObject } from './objects.ts'
-import { hasBegun, type Observation, observe, podsOf, runsOf, templateHash } from './observe.ts'
+import {
+  hasBegun,
+  type Observation,
+  observe,
+  podsOf,
+  runOfGroup,
+  runsOf,
+  templateHash,
+  waitMs,
+} from './observe.ts'
 import { workspaceClaim } from './pod.ts'
 
 interface Status {
@@ -19,7 +28,6 @@ interface Status {
 }
 
 const FINAL = ['Completed', 'Failed', 'Cancelled']
-const LOOK_AGAIN_MS = 3000
 const DAY_MS = 86_400_000
 
 /** Runs training jobs as Jobs, or as Jobs of Volcano where that is wanted and there. */
@@ -42,7 +50,28 @@ export const trainingJobController: Controller = {
       kind: 'Secret',
       name,
     })),
+  concerns,
   plan,
+}
+
+/** Jobs whose pods, gangs or warnings an object is, and all of them for the token of the installation. */
+function concerns(object: KubeObject, world: World): string[] {
+  const { kind, metadata } = object
+  if (kind === 'Pod') return jobOf(object)
+  if (kind === 'PodGroup') return jobOf(runOfGroup(object, world))
+  if (kind === 'Secret' && metadata.name === world.defaults.internalTokenSecret)
+    return world.list(TRAINING_API, 'NemoTrainingJob').map((job) => job.metadata.name)
+  if (kind !== 'Event') return []
+  const about = (object.involvedObject ?? {}) as { kind?: string; name?: string }
+  const of = (ref: { apiVersion: string; kind: string }) => world.get({ ...ref, name: about.name ?? '' })
+  if (about.kind === 'Pod') return jobOf(of({ apiVersion: 'v1', kind: 'Pod' }))
+  if (about.kind === 'PodGroup') return jobOf(runOfGroup(of(POD_GROUP), world))
+  return about.kind === 'Job' ? jobOf(of(BATCH_JOB) ?? of(VOLCANO_JOB)) : []
+}
+
+function jobOf(object: KubeObject | undefined): string[] {
+  const name = object?.metadata.labels?.[JOB_LABEL]
+  return name ? [name] : []
 }
 
 function plan(resource: KubeObject, world: World): Plan {
@@ -103,7 +132,6 @@ function cancelled(
     apply: [],
     remove: runs.map(refOf),
     status: statusOf(resource, world, found, spec),
-    ...(isLeft ? { requeueAfterMs: LOOK_AGAIN_MS } : {}),
   }
 }
 
@@ -117,7 +145,7 @@ function running(
   if (!token) {
     const message = `Secret ${secret} with the key token is missing: install deploy/nemo-instances, or make it with 16 characters or more`
     const status = statusOf(resource, world, { state: 'Pending', reason: 'TokenMissing', message }, spec)
-    return { apply: [], status, requeueAfterMs: LOOK_AGAIN_MS }
+    return { apply: [], status }
   }
   const scheduler = schedulerOf(spec, world)
   const wanted = runObject(resource, { spec, kind: scheduler.kind, world })
@@ -148,7 +176,7 @@ function running(
     remove,
     status: statusOf(resource, world, stops ? suspended() : found, spec, [scheduler.condition]),
     events: eventsOf(resource, { found, old, attempt: spec.attempt }),
-    ...(FINAL.includes(found.state) ? {} : { requeueAfterMs: LOOK_AGAIN_MS }),
+    ...(FINAL.includes(found.state) || !current ? {} : { requeueAfterMs: waitMs(current, world) }),
   }
 }
 
@@ -199,7 +227,9 @@ function eventsOf(
     const message = 'image, resources or scheduling changed while the pod was waiting: it is made anew'
     events.push({ type: 'Normal', reason: 'Recreated', message })
   }
-  if (before.state !== found.state || before.attempt !== attempt) {
+  const isNews = before.state !== found.state || before.attempt !== attempt
+  // That it was made, its objects and their times tell.
+  if (isNews && found.reason !== 'Created') {
     const type = found.state === 'Failed' ? 'Warning' : 'Normal'
     events.push({ type, reason: found.reason, message: found.message })
   }

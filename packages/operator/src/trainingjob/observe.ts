@@ -19,6 +19,9 @@ interface RunStatus {
   state?: { phase?: string; message?: string; reason?: string }
 }
 
+/** Volcano takes a job up within a second or two. */
+const VOLCANO_SILENT_MS = 15_000
+const DAY_MS = 86_400_000
 const VOLCANO_FAILED = ['Failed', 'Aborted', 'Terminated']
 /** The job controller's own events, which tell of quotas and admission. */
 const REFUSALS = ['FailedCreate', 'PodGroupPending', 'FailedScheduling', 'Unschedulable']
@@ -45,6 +48,12 @@ export function hasBegun(run: KubeObject, world: World): boolean {
     const status = podStatus(pod)
     return status.phase !== 'Pending' || (status.containerStatuses ?? []).some((each) => each.state?.running)
   })
+}
+
+/** The run that a gang of Volcano was made for. */
+export function runOfGroup(group: KubeObject | undefined, world: World): KubeObject | undefined {
+  const owner = group?.metadata.ownerReferences?.find(({ kind }) => kind === VOLCANO_JOB.kind)
+  return owner && world.get({ ...VOLCANO_JOB, name: owner.name })
 }
 
 export const templateHash = (run: KubeObject): string => run.metadata.annotations?.[TEMPLATE_HASH] ?? ''
@@ -91,8 +100,22 @@ function deadlineOf(run: KubeObject): number | undefined {
 function isOverdue(run: KubeObject, world: World): boolean {
   const deadline = deadlineOf(run)
   if (run.apiVersion !== VOLCANO_JOB.apiVersion || deadline === undefined) return false
-  const began = Date.parse(run.metadata.creationTimestamp ?? '')
-  return world.now.getTime() - began > deadline * 1000
+  return ageOf(run, world) > deadline * 1000
+}
+
+/** After which time a run has to be looked at although nothing changed; nothing else than Volcano needs it. */
+export function waitMs(run: KubeObject, world: World): number | undefined {
+  if (run.apiVersion !== VOLCANO_JOB.apiVersion) return undefined
+  const age = ageOf(run, world)
+  const deadline = deadlineOf(run)
+  const ends = [VOLCANO_SILENT_MS, ...(deadline === undefined ? [] : [deadline * 1000 + 1])]
+  const waits = ends.map((end) => end - age).filter((ms) => ms > 0)
+  return waits.length > 0 ? Math.min(...waits, DAY_MS) : undefined
+}
+
+function ageOf(run: KubeObject, world: World): number {
+  const now = world.now.getTime()
+  return now - (Date.parse(run.metadata.creationTimestamp ?? '') || now)
 }
 
 function overdueMessage(run: KubeObject): string {
@@ -104,7 +127,9 @@ function endMessage(ended: { exitCode: number; reason?: string } | undefined): s
 }
 
 function startOf(run: KubeObject): string | undefined {
-  return (run.status as RunStatus | undefined)?.startTime ?? run.metadata.creationTimestamp
+  const { startTime } = (run.status ?? {}) as RunStatus
+  // Volcano keeps no such time.
+  return startTime ?? (run.apiVersion === VOLCANO_JOB.apiVersion ? run.metadata.creationTimestamp : undefined)
 }
 
 function endOf(run: KubeObject): Pick<Observation, 'state' | 'reason' | 'message'> | undefined {
@@ -162,9 +187,8 @@ function whyGangWaits(run: KubeObject, world: World): string | undefined {
     .find((each) => each.metadata.ownerReferences?.some((owner) => owner.uid === run.metadata.uid))
   const queue = (run.spec as { queue?: string }).queue
   if (!group) {
-    const age = world.now.getTime() - Date.parse(run.metadata.creationTimestamp ?? world.now.toISOString())
     const isSilent = !(run.status as RunStatus | undefined)?.state?.phase
-    if (!isSilent || age < 15_000) return undefined
+    if (!isSilent || ageOf(run, world) < VOLCANO_SILENT_MS) return undefined
     return `Volcano has not taken the job up: its controller is down, or the queue ${queue} does not exist or is not open`
   }
   const status = (group.status ?? {}) as RunStatus & { phase?: string }
