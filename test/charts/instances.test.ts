@@ -153,6 +153,7 @@ test("unknown values and a namespace that is not the release's are refused with 
 test('hooks vanish whatever comes of them, and what they run exists', { skip }, () => {
   const hooks = instances({ apiVersions: OPENSHIFT }).filter(isHook)
   assert.deepEqual([...new Set(hooks.map((o) => o.metadata.annotations?.['helm.sh/hook']))].sort(), [
+    'post-install,post-upgrade',
     'pre-delete',
     'pre-install,pre-upgrade',
     'pre-upgrade',

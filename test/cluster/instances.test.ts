@@ -14,6 +14,7 @@ import { cleanup } from '../../packages/cli/src/hooks/cleanup.ts'
 import { crds } from '../../packages/cli/src/hooks/crds.ts'
 import { pgSecrets } from '../../packages/cli/src/hooks/pg-secrets.ts'
 import { preflight } from '../../packages/cli/src/hooks/preflight.ts'
+import { sccHook } from '../../packages/cli/src/hooks/scc.ts'
 import { connect, type Kube } from '../../packages/cli/src/kube/api.ts'
 import { type ControlPlane, startControlPlane } from '../../packages/cli/src/lab/index.ts'
 import { helms, instancesChart, noHelm, renderText } from '../charts/helm.ts'
@@ -23,7 +24,7 @@ const skip = process.platform === 'linux' ? noHelm : 'needs Linux'
 /** By its full name: the CRD of older modules of OpenShift gives no short one. */
 const SCC = 'securitycontextconstraints'
 /** What Helm does not wait for here, since no pod runs. */
-const QUIET = ['--set', 'preflight.enabled=false', '--set', 'crds.upgrade=false']
+const QUIET = ['--set', 'preflight.enabled=false,crds.upgrade=false,scc.owners=false']
 
 /** One Helm of each major version. */
 function versions(binaries: string[]): Map<string, string> {
@@ -174,6 +175,10 @@ describe('the chart nemo-instances on an API server', { skip }, () => {
     assert.match(said, /no default storage class/)
     assert.doesNotMatch(said, /postgresql|Forbidden|cannot/)
     assert.equal(await crds({}, await as('rights', 'r-crds')), 0)
+    const owner = await getJob('rights', 'r-scc')
+    assert.equal(await sccHook(environment(owner), await as('rights', 'r-scc')), 0)
+    const owners = 'jsonpath={.metadata.ownerReferences[*].name}'
+    assert.match(await plane.kubectl(['get', SCC, 'nemo-customizer-scc', '-o', owners]), /\brights\b/)
     const [name = ''] = (
       await plane.kubectl([
         'get',

@@ -11,6 +11,7 @@ const HOOKS: Record<string, () => Promise<Hook>> = {
   preflight: async () => (await import('../hooks/preflight.ts')).preflight,
   crds: async () => (await import('../hooks/crds.ts')).crds,
   'pg-secrets': async () => (await import('../hooks/pg-secrets.ts')).pgSecrets,
+  scc: async () => (await import('../hooks/scc.ts')).sccHook,
   cleanup: async () => (await import('../hooks/cleanup.ts')).cleanup,
 }
 

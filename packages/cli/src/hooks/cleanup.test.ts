@@ -11,6 +11,7 @@ import {
   SECRETS,
 } from '../kube/resources.ts'
 import { cleanUp, cleanup, dropScc, proofOfUninstall } from './cleanup.ts'
+import { ownScc } from './scc.ts'
 
 const API = 'apps.nvidia.com/v1alpha1'
 const CUSTOMIZERS = customResource('NemoCustomizer')
@@ -125,7 +126,14 @@ test('the shared constraint goes with the last namespace that binds it', async (
     })
   kube.put(SCCS, scc)
   kube.put(ROLE_BINDINGS_EVERYWHERE, binding('other'))
+  kube.put(NAMESPACES, object('v1', 'Namespace', 'other', { metadata: { uid: 'uid-other' } }))
+  assert.match(await ownScc(kube, 'nemo-customizer-scc'), /belongs to other/)
+  const owners = async () =>
+    (await kube.get(SCCS, 'nemo-customizer-scc'))?.metadata.ownerReferences?.map(({ uid }) => uid)
+  assert.deepEqual(await owners(), ['uid-other'])
   assert.match(await dropScc(kube, 'nemo-customizer-scc'), /stays: other still uses it/)
+  assert.deepEqual(await owners(), ['uid-other'])
+  kube.writes.length = 0
   kube.put(ROLE_BINDINGS_EVERYWHERE, binding('nemo'))
   assert.equal(await cleanup({ ...env, SCC: 'nemo-customizer-scc' }, kube), 0)
   assert.deepEqual(kube.writes, ['DELETE securitycontextconstraints/nemo-customizer-scc'])

@@ -2,15 +2,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
 import { connect, type Kube, type KubeObject, type Resource } from '../kube/api.ts'
-import {
-  CONFIG_MAPS,
-  customResource,
-  NAMESPACES,
-  PODS,
-  ROLE_BINDINGS_EVERYWHERE,
-  SCCS,
-  SECRETS,
-} from '../kube/resources.ts'
+import { CONFIG_MAPS, customResource, NAMESPACES, PODS, SCCS, SECRETS } from '../kube/resources.ts'
+import { namespacesUsing, ownScc } from './scc.ts'
 
 type Env = Record<string, string | undefined>
 
@@ -176,11 +169,12 @@ const isFinished = (pod: KubeObject) =>
  * Deletes a constraint that all releases share, unless another namespace still binds it. Returns a line for people.
  */
 export async function dropScc(kube: Kube, scc: string): Promise<string> {
-  const binding = `customizer-scc-${scc}-binding`
-  const users = (await kube.list(ROLE_BINDINGS_EVERYWHERE))
-    .filter(({ metadata }) => metadata.name === binding && metadata.namespace !== kube.namespace)
-    .map(({ metadata }) => metadata.namespace)
-  if (users.length > 0) return `${scc} stays: ${users.join(', ')} still uses it`
+  const users = (await namespacesUsing(kube, scc)).filter((name) => name !== kube.namespace)
+  if (users.length > 0) {
+    // This namespace is no user any more, so the constraint must not wait for its end.
+    await ownScc(kube, scc, kube.namespace)
+    return `${scc} stays: ${users.join(', ')} still uses it`
+  }
   return (await kube.remove(SCCS, scc)) ? `${scc} deleted` : `no ${scc}`
 }
 
