@@ -10,6 +10,7 @@ import type { EvaluatorConfig } from '../config.ts'
 import type { ModelClient, ModelOptions } from '../model/types.ts'
 import type { Kept } from '../runner/kept.ts'
 import type { TemplateEngine } from '../templates/types.ts'
+import type { VectorIndex } from '../vectors/types.ts'
 
 /** What is evaluated, and how; secrets are in clear. */
 export interface EvaluationRequest {
@@ -100,6 +101,8 @@ export interface RunContext {
   parallelism: number
   /** Rows of json, jsonl and csv files, streamed; honours the dataset's own limit. */
   rows(dataset: EvaluationDataset): AsyncIterable<Row>
+  /** An empty index for vectors, in the store that is configured; its user closes it. */
+  openIndex(name: string): Promise<VectorIndex>
   /** A client that retries, waits for its turn, and counts into the sample it is called for. */
   model(model: EvaluationModel, options?: ModelOptions): Promise<ModelClient>
   /** A line of the job's log; secrets are masked. */

@@ -2,6 +2,7 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { EvaluationDataset } from '@open-nemo/contract/evaluation/schemas.ts'
+import type { Database } from '@open-nemo/runtime'
 import type { EvaluatorConfig } from '../config.ts'
 import { type DataContext, readRows } from '../data/rows.ts'
 import type { Redactor } from '../entities/secrets.ts'
@@ -9,6 +10,7 @@ import type { EvaluationRequest, RunContext } from '../kinds/types.ts'
 import { createModelClient } from '../model/client.ts'
 import { type ModelContext, resolveModel } from '../model/resolve.ts'
 import type { TemplateEngine } from '../templates/types.ts'
+import { openIndex } from '../vectors/open.ts'
 import type { Kept } from './kept.ts'
 import type { Recorder } from './recorder.ts'
 
@@ -23,6 +25,7 @@ export interface RunServices {
   dir: string
   /** Downloads that jobs share. */
   cacheDir: string
+  db: Database
 }
 
 /** What a kind works with for one run. */
@@ -51,6 +54,7 @@ export function createRunContext(
     templates: services.templates,
     parallelism,
     rows: (dataset: EvaluationDataset) => readRows(data, dataset, signal),
+    openIndex: (name) => openIndex({ env: settings.env, db: services.db }, `${run.jobId}-${name}`),
     async model(model, options = {}) {
       const endpoint = await resolveModel(models, model)
       if (endpoint.apiKey) redact.add(endpoint.apiKey)

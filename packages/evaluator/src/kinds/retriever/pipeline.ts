@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { RetrieverPipeline } from '@open-nemo/contract/evaluation/schemas.ts'
 import type { ModelClient } from '../../model/types.ts'
-import { openIndex } from '../../vectors/open.ts'
 import type { VectorIndex } from '../../vectors/types.ts'
 import type { RunContext } from '../types.ts'
 import type { BeirSet, Passage } from './beir.ts'
@@ -29,7 +28,7 @@ export class Retriever {
     this.query = await ctx.model(pipeline.query_embedding_model)
     if (pipeline.reranker_model) this.reranker = await ctx.model(pipeline.reranker_model)
     const embedder = await ctx.model(pipeline.index_embedding_model)
-    this.index = await openIndex(ctx.settings.env, `${ctx.jobId}-${task}`)
+    this.index = await ctx.openIndex(task)
     let batch: Passage[] = []
     const flush = async () => {
       if (batch.length === 0) return
