@@ -14,6 +14,10 @@ export const inferenceConfig = z.object({
   NEMO_ADAPTER_SEQUENCES: whole(1, 64).default(8),
   /** Adapters in memory at once; the one idle longest leaves for a new one. */
   NIM_MAX_CPU_LORAS: whole(1, 256).default(3),
+  /** Models tuned in all their weights that are in memory at once; the one idle longest leaves for a new one. */
+  NEMO_TUNED_MODELS: whole(1, 64).default(1),
+  /** Seconds after which a tuned model that nobody asks leaves the memory. */
+  NEMO_TUNED_IDLE_SECONDS: z.coerce.number().min(0.1).max(86_400).default(600),
   /** Requests that wait for a free sequence of one model before the next is refused. */
   NEMO_ENGINE_QUEUE: whole(1, 10_000).default(256),
   /** Threads of llama.cpp; more than the free cores makes it many times slower. */

@@ -68,7 +68,8 @@ export async function sweepArtifacts(dir: string, used: ReadonlySet<string>): Pr
   }
 }
 
-async function download(
+/** A file of a repository as a whole; no more than `limit` bytes of it. */
+export async function download(
   store: DataStoreClient,
   target: Parameters<DataStoreClient['download']>[0],
   limit: number,

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-import { ApiError, UpstreamError, ValidationError } from '@open-nemo/contract'
 import type { DataStoreClient } from '@open-nemo/contract/data-store/client.ts'
 import { parseFilesUrl } from '@open-nemo/contract/data-store/refs.ts'
 import type { EntityStoreClient } from '@open-nemo/contract/entity-store/client.ts'
 import { MASKED_KEY, type Model } from '@open-nemo/contract/entity-store/schemas.ts'
 import type { Logger } from '@open-nemo/runtime'
 import { EngineError } from '../engine/types.ts'
-import { AdapterFormatError } from '../lora/convert.ts'
-import { SafetensorsError } from '../lora/safetensors.ts'
 import type { BaseModel, BaseModels } from '../models/base-models.ts'
 import { type Artifact, fetchAdapter, sweepArtifacts } from './artifact.ts'
+import { isFinal, nameOf, RETRY_MS, seconds } from './entities.ts'
+import { createWholeModels, type WholeEntry } from './whole-models.ts'
 
 /** A tuned model of the entity store, as far as it has come. */
 export interface AdapterEntry {
@@ -29,8 +28,10 @@ export interface UpstreamEntry {
 
 export interface Discovery {
   adapters(): AdapterEntry[]
+  /** Models tuned in all their weights. */
+  wholes(): WholeEntry[]
   upstreams(): UpstreamEntry[]
-  find(id: string): AdapterEntry | UpstreamEntry | undefined
+  find(id: string): AdapterEntry | WholeEntry | UpstreamEntry | undefined
   /** Looks into the entity store now; callers at the same time share one look. Never rejects. */
   refresh(): Promise<void>
   stop(): Promise<void>
@@ -44,9 +45,6 @@ export interface DiscoveryOptions {
   log: Logger
   intervalMs: number
 }
-
-/** A failure that may pass (the data store restarts, files are still coming) is tried again after this long. */
-const RETRY_MS = 2000
 
 /** With very many entities a look takes long: the pause after it is at least this many times as long. */
 const REST = 20
@@ -66,6 +64,7 @@ export function startDiscovery(options: DiscoveryOptions): Discovery {
   const { entities, bases, log } = options
   const abort = new AbortController()
   const known = new Map<string, Known>()
+  const wholes = createWholeModels({ ...options, signal: abort.signal })
   const awaited = new Set<string>()
   let upstreams = new Map<string, UpstreamEntry>()
   let mark: string | undefined
@@ -77,7 +76,7 @@ export function startDiscovery(options: DiscoveryOptions): Discovery {
   async function look(): Promise<void> {
     const now = await newestMark(entities)
     const due = [...known.values()].some((k) => k.retryAt <= Date.now())
-    if (now === mark && !due) return
+    if (now === mark && !due && !wholes.isDue()) return
     const found = new Map<string, Model>()
     for await (const model of entities.models.all({ filter: { peft: true } })) {
       if (isServable(model)) found.set(nameOf(model), model)
@@ -92,8 +91,11 @@ export function startDiscovery(options: DiscoveryOptions): Discovery {
       if (upstream) others.set(upstream.id, upstream)
     }
     upstreams = others
+    // Last, since they take longest.
+    await wholes.update(entities.models.all({ filter: { artifact: true, peft: false } }))
     mark = now
-    await sweepArtifacts(options.dir, new Set([...known.values()].flatMap((k) => keyOf(k.entry) ?? [])))
+    const used = [...known.values()].flatMap((k) => keyOf(k.entry) ?? [])
+    await sweepArtifacts(options.dir, new Set([...used, ...wholes.keys()]))
   }
 
   function forget(id: string, entry: AdapterEntry): void {
@@ -188,8 +190,9 @@ export function startDiscovery(options: DiscoveryOptions): Discovery {
 
   return {
     adapters: () => [...known.values()].map((k) => k.entry),
+    wholes: wholes.entries,
     upstreams: () => [...upstreams.values()],
-    find: (id) => known.get(id)?.entry ?? upstreams.get(id),
+    find: (id) => known.get(id)?.entry ?? wholes.find(id) ?? upstreams.get(id),
     refresh,
     stop: async () => {
       abort.abort()
@@ -204,10 +207,6 @@ async function newestMark(entities: EntityStoreClient): Promise<string> {
   const page = await entities.models.list({ page_size: 1, sort: '-updated_at' })
   const [newest] = page.data
   return `${page.pagination.total_results} ${newest?.id} ${newest?.updated_at}`
-}
-
-function nameOf(model: Model): string {
-  return `${model.namespace}/${model.name}`
 }
 
 function isServable(model: Model): boolean {
@@ -257,23 +256,6 @@ async function prepare(
   })
 }
 
-/** Whether trying again without a change of the entity is useless. */
-function isFinal(err: unknown): boolean {
-  if (err instanceof UpstreamError) return false
-  return (
-    err instanceof AdapterFormatError ||
-    err instanceof SafetensorsError ||
-    err instanceof ValidationError ||
-    err instanceof ApiError
-  )
-}
-
 function keyOf(entry: AdapterEntry): string | undefined {
   return entry.state.is === 'ready' ? entry.state.artifact.key : undefined
-}
-
-/** Entity times have no zone; they are UTC. */
-function seconds(stamp: string): number {
-  const ms = Date.parse(/(Z|[+-]\d\d:\d\d)$/.test(stamp) ? stamp : `${stamp}Z`)
-  return Number.isNaN(ms) ? 0 : Math.floor(ms / 1000)
 }

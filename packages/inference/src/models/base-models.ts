@@ -2,11 +2,13 @@
 import type { ServiceContext } from '@open-nemo/runtime'
 import type { InferenceConfig } from '../config.ts'
 import { metered } from '../engine/metered.ts'
+import { createResidency } from '../engine/on-demand.ts'
+import type { LoadOptions } from '../engine/protocol.ts'
 import { startEngine } from '../engine/supervisor.ts'
 import type { Engine, LoadedModel } from '../engine/types.ts'
 import { type ChatTemplate, compileChatTemplate } from '../prompt/chat-template.ts'
 
-type CatalogueModel = ServiceContext['catalogue']['models'][number]
+export type CatalogueModel = ServiceContext['catalogue']['models'][number]
 
 /** Weights that run in an engine of ours. */
 export interface BaseModel {
@@ -26,7 +28,21 @@ export interface BaseModels {
   /** The base model of this name, started when it does not run yet. */
   find(name: string): BaseModel | undefined
   running(): BaseModel[]
+  /** The catalogue's model of this name, of which weights can be tuned; nothing is started. */
+  parent(name: string): CatalogueModel | undefined
+  /** The file of a model's weights, fetched when it is not here. */
+  weightsOf(model: CatalogueModel): Promise<{ path: string; sha256: string }>
+  /** A model of its own made from other weights of `parent`; it is in memory only while it is used. */
+  tuned(id: string, parent: CatalogueModel, weights: TunedWeights): BaseModel
   stop(): Promise<void>
+}
+
+/** Weights that were tuned, in a file of their own. */
+export interface TunedWeights {
+  path: string
+  sha256: string
+  /** Chat template; that of the parent when undefined. */
+  template: string | undefined
 }
 
 export type EngineStarter = typeof startEngine
@@ -39,6 +55,10 @@ export function createBaseModels(
 ): BaseModels {
   const started = new Map<string, BaseModel>()
   const { catalogue } = ctx
+  const residency = createResidency({
+    most: config.NEMO_TUNED_MODELS,
+    idleMs: config.NEMO_TUNED_IDLE_SECONDS * 1000,
+  })
 
   const find = (name: string): BaseModel | undefined => {
     const model = catalogue.resolve(name)
@@ -55,8 +75,16 @@ export function createBaseModels(
     primary: primaryName === undefined ? undefined : find(primaryName),
     find,
     running: () => [...started.values()],
+    parent: (name) => {
+      const model = catalogue.resolve(name)
+      return model && model.kind !== 'upstream' && !model.task ? model : undefined
+    },
+    weightsOf: (model) => catalogue.ensureGguf(model),
+    tuned: (id, parent, weights) =>
+      startTuned(ctx, config, { id, parent, weights }, (options) => residency.engine(() => start(options))),
     stop: async () => {
       await Promise.all([...started.values()].map((b) => b.engine.stop()))
+      await residency.stop()
     },
   }
 }
@@ -77,17 +105,7 @@ function startBase(
         say(fraction === undefined ? message : `${message} (${Math.round(fraction * 100)} %)`),
       )
       sha256 = gguf.sha256
-      const contextSize = Math.min(config.NIM_MAX_MODEL_LEN, model.spec.context_size)
-      return {
-        modelPath: gguf.path,
-        threads: config.NEMO_ENGINE_THREADS,
-        contextSize,
-        sequences: config.NEMO_ENGINE_SEQUENCES,
-        adapterContextSize: contextSize,
-        adapterSequences: config.NEMO_ADAPTER_SEQUENCES,
-        maxAdapters: config.NIM_MAX_CPU_LORAS,
-        maxQueue: config.NEMO_ENGINE_QUEUE,
-      }
+      return loadOptions(config, model, gguf.path)
     },
   })
   return {
@@ -111,5 +129,55 @@ function startBase(
       }
       return compiled.template
     },
+  }
+}
+
+function startTuned(
+  ctx: Pick<ServiceContext, 'catalogue' | 'log' | 'metrics'>,
+  config: InferenceConfig,
+  of: { id: string; parent: CatalogueModel; weights: TunedWeights },
+  start: EngineStarter,
+): BaseModel {
+  const { id, parent, weights } = of
+  const { templateFile: _parents, ...rest } = parent
+  const model: CatalogueModel = {
+    ...rest,
+    id,
+    names: [],
+    kind: 'gguf',
+    source: { type: 'file', path: weights.path },
+    targets: [],
+    configs: [],
+  }
+  const text = weights.template ?? (parent.templateFile ? ctx.catalogue.template(parent) : undefined)
+  let compiled: ChatTemplate | undefined
+  const started = start({
+    log: ctx.log.child({ model: id }),
+    locate: async () => loadOptions(config, model, weights.path),
+  })
+  return {
+    model,
+    engine: metered(started, ctx.metrics, id),
+    sha256: () => weights.sha256,
+    // The served weights have eight bits each, which is near enough to those that were trained.
+    floatWeights: async () => undefined,
+    template: ({ bos, eos }) => {
+      if (text !== undefined) compiled ??= compileChatTemplate(text, { bos, eos })
+      return compiled
+    },
+  }
+}
+
+function loadOptions(config: InferenceConfig, model: CatalogueModel, modelPath: string): LoadOptions {
+  const contextSize = Math.min(config.NIM_MAX_MODEL_LEN, model.spec.context_size)
+  return {
+    modelPath,
+    threads: config.NEMO_ENGINE_THREADS,
+    contextSize,
+    sequences: config.NEMO_ENGINE_SEQUENCES,
+    adapterContextSize: contextSize,
+    adapterSequences: config.NEMO_ADAPTER_SEQUENCES,
+    maxAdapters: config.NIM_MAX_CPU_LORAS,
+    maxQueue: config.NEMO_ENGINE_QUEUE,
   }
 }

@@ -3,6 +3,7 @@ import { inferenceErrors as errors } from '@open-nemo/contract/inference/errors.
 import type { ServedModelData } from '@open-nemo/contract/inference/schemas.ts'
 import type { ServiceContext } from '@open-nemo/runtime'
 import type { AdapterEntry, Discovery, UpstreamEntry } from '../adapters/discovery.ts'
+import type { WholeEntry } from '../adapters/whole-models.ts'
 import type { InferenceConfig } from '../config.ts'
 import type { Embedder, Embedders } from '../embedding/embedders.ts'
 import type { AdapterFile } from '../engine/types.ts'
@@ -66,6 +67,20 @@ export function createServedModels(args: {
           ]
         : [],
     ),
+    ...discovery.wholes().flatMap(({ id, parent, created, whole }) =>
+      whole.is === 'ready'
+        ? [
+            modelData({
+              id,
+              root: id,
+              parent: parent.id,
+              created,
+              length: maxLength(config, whole.model.model),
+              owner: 'open-nemo',
+            }),
+          ]
+        : [],
+    ),
     ...[...discovery.upstreams(), ...deployed()]
       .filter(({ id }) => !catalogue.resolve(id))
       .map(({ id, created, endpoint }) =>
@@ -92,7 +107,7 @@ export function createServedModels(args: {
     const found = entryOf(name)
     if (!found) return undefined
     if ('endpoint' in found) return { kind: 'upstream', name, endpoint: found.endpoint }
-    return fromAdapter(name, found)
+    return 'whole' in found ? fromWhole(name, found) : fromAdapter(name, found)
   }
 
   async function resolve(name: string): Promise<Served> {
@@ -132,6 +147,14 @@ function fromAdapter(name: string, { base, state }: AdapterEntry): Served {
     })
   }
   return { kind: 'local', name, base, adapter: state.artifact }
+}
+
+function fromWhole(name: string, { whole, parent }: WholeEntry): Served {
+  if (whole.is === 'ready') return { kind: 'local', name, base: whole.model }
+  if (!whole.final) {
+    throw errors.MODEL_LOADING({ model: name, progress: whole.reason }).with({ 'retry-after': '2' })
+  }
+  throw errors.ADAPTER_NOT_SERVABLE({ model: name, reason: whole.reason, base: parent.id, field: 'model' })
 }
 
 function maxLength(config: InferenceConfig, model: BaseModel['model']): number | null {
