@@ -40,8 +40,8 @@ export async function readForm(
     writing = store(stream, path, room).then((sink) => {
       form.file = { sink, filename: filename ?? '' }
     })
-    // The error is awaited below; until then it must not count as nobody's.
-    writing.catch(() => {})
+    // The parser would wait for ever for somebody to read on.
+    writing.catch((error) => parser.destroy(error))
   })
   try {
     await new Promise<void>((resolve, reject) => {
@@ -54,9 +54,13 @@ export async function readForm(
     await writing
     return form
   } catch (error) {
-    await writing.catch(() => {})
+    const failed = await writing.then(
+      () => undefined,
+      (cause: Error) => cause,
+    )
     await form.file?.sink.discard()
-    throw error
+    // a full disk is not the form's fault
+    throw failed && 'errno' in failed ? failed : error
   }
 }
 

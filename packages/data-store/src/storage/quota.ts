@@ -111,7 +111,7 @@ export class Quotas {
     let held = 0
     const grow = (wanted: number) => {
       if (!this.active || wanted <= held) return
-      this.check(repo, wanted - held)
+      this.check(repo, wanted, held)
       this.add(repo.id, wanted - held)
       held = wanted
     }
@@ -123,15 +123,16 @@ export class Quotas {
     return { grow, release }
   }
 
-  /** Throws QUOTA_EXCEEDED when there is no room for so many bytes more. */
-  check(repo: Owner, more: number): void {
+  /** Throws QUOTA_EXCEEDED when there is no room for so many bytes more, of which some are counted already. */
+  check(repo: Owner, more: number, counted = 0): void {
     const { repository, namespace, total } = this.limits
     const scopes: [string, number, number | undefined][] = [
       [`the repository ${repo.fullName}`, this.#repos.get(repo.id)?.bytes ?? 0, repository],
       [`the namespace ${repo.namespace}`, this.#namespaces.get(repo.namespace) ?? 0, namespace],
       ['the data store', this.#total, total],
     ]
-    for (const [what, used, allowed] of scopes) {
+    for (const [what, bytes, allowed] of scopes) {
+      const used = bytes - counted
       if (allowed !== undefined && used + more > allowed)
         throw dataStoreErrors.QUOTA_EXCEEDED({ what, used, allowed, more })
     }
