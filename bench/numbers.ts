@@ -19,6 +19,11 @@ const SHOWN: [file: string, row: string, text: string][] = [
   ['proxy', 'proxy.added_p99_ms.c32', 'the same, added p99'],
   ['trainer', 'trainer.rows_per_s', 'LoRA training'],
   ['flywheel', 'flywheel.total_s', '`nemoctl demo flywheel`, environment already made'],
+  ['charts', 'charts.infra_ready_s', 'nemo-infra on a cluster, all pods ready, images present'],
+  ['charts', 'charts.instances_ready_s', 'nemo-instances after it, all resources Ready'],
+  ['charts', 'charts.both_ready_s', 'both together'],
+  ['charts', 'charts.uninstall_s', 'uninstall of both, until nothing remains but what is kept'],
+  ['charts', 'charts.uninstall_operators_dead_s', 'the same with the operators scaled to zero'],
 ]
 
 export const NUMBERS_START = '<!-- numbers: `npm run numbers` writes them from bench/results -->'

@@ -17,6 +17,7 @@ const BENCHES: Record<string, () => Promise<{ bench: Bench }>> = {
   flywheel: () => import('./flywheel.ts'),
   evaluator: () => import('./evaluator.ts'),
   operator: () => import('./operator.ts'),
+  charts: () => import('./charts.ts'),
 }
 
 const name = process.argv[2] ?? ''

@@ -18,13 +18,21 @@ export function everything(): KubeObject[] {
 export function renderedFiles(): Map<string, string> {
   const files = new Map<string, string>()
   files.set(join(root, 'deploy/images.txt'), `${imagesOf(everything()).join('\n')}\n`)
-  const readme = join(infraChart, 'README.md')
-  const table = totalsTable({
-    '`profile: full`': totals(render(infraChart)),
-    '`profile: minimal`': totals(render(infraChart, { values: { profile: 'minimal' } })),
-  })
-  const page = between(readFileSync(readme, 'utf8'), 'resources', table)
-  if (page === undefined) throw new Error(`${readme} has no place for the totals`)
-  files.set(readme, page)
+  const tables: [string, Record<string, ReturnType<typeof totals>>][] = [
+    [
+      infraChart,
+      {
+        '`profile: full`': totals(render(infraChart)),
+        '`profile: minimal`': totals(render(infraChart, { values: { profile: 'minimal' } })),
+      },
+    ],
+    [instancesChart, { 'all pods that go on running': totals(render(instancesChart, { release: 'r' })) }],
+  ]
+  for (const [chart, rows] of tables) {
+    const readme = join(chart, 'README.md')
+    const page = between(readFileSync(readme, 'utf8'), 'resources', totalsTable(rows))
+    if (page === undefined) throw new Error(`${readme} has no place for the totals`)
+    files.set(readme, page)
+  }
   return files
 }

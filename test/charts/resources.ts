@@ -35,22 +35,42 @@ export function totals(objects: readonly KubeObject[]): Totals {
     memoryLimitMi: 0,
     storageGi: 0,
   }
+  const add = ({ requests, limits }: Asked) => {
+    sum.cpuMillis += millis(requests.cpu)
+    sum.cpuLimitMillis += millis(limits.cpu ?? 0)
+    sum.memoryMi += mebibytes(requests.memory)
+    sum.memoryLimitMi += mebibytes(limits.memory)
+  }
   for (const pod of podsOf(objects)) {
     if (pod.owner.kind === 'Job') continue
     sum.pods += pod.owner.spec.replicas ?? 1
-    for (const { resources } of pod.spec.containers) {
-      sum.cpuMillis += millis(resources.requests.cpu)
-      sum.cpuLimitMillis += millis(resources.limits.cpu)
-      sum.memoryMi += mebibytes(resources.requests.memory)
-      sum.memoryLimitMi += mebibytes(resources.limits.memory)
-    }
+    for (const { resources } of pod.spec.containers) add(resources)
+  }
+  // What the operators make of a resource: one pod of each service.
+  for (const { resources } of objects.flatMap(servicesOf)) {
+    sum.pods += 1
+    add(resources)
   }
   const claims = [
     ...objects.filter((object) => object.kind === 'PersistentVolumeClaim'),
     ...objects.flatMap((object) => object.spec?.volumeClaimTemplates ?? []),
-  ]
-  for (const claim of claims) sum.storageGi += mebibytes(claim.spec.resources.requests.storage) / 1024
+  ].map((claim) => claim.spec.resources.requests.storage)
+  const made = objects.flatMap(({ spec }) => spec?.pvc?.size ?? spec?.storage?.pvc?.size ?? [])
+  for (const size of [...claims, ...made]) sum.storageGi += mebibytes(size) / 1024
   return sum
+}
+
+interface Asked {
+  requests: { cpu: string; memory: string }
+  limits: { cpu?: string; memory: string }
+}
+
+/** The services that a custom resource stands for. */
+function servicesOf({ apiVersion, kind, spec }: KubeObject): { resources: Asked }[] {
+  if (!apiVersion.startsWith('apps.nvidia.com/') || kind === 'NIMCache') return []
+  return kind === 'NIMPipeline'
+    ? spec.services.map((service: { spec: { resources: Asked } }) => service.spec)
+    : [spec]
 }
 
 /** The totals of some renderings as a table in Markdown. */

@@ -14,6 +14,18 @@ const onProgress = ({ message }: { message: string }) => console.log(message)
 /** A lab that runs already, with the images that it has. */
 const given = process.env.NEMO_TEST_LAB
 
+/** The images of both charts but those of Argo and Volcano, which are on no package registry. */
+export const SEED_IMAGES = [
+  'services',
+  'trainer',
+  'mlflow',
+  'jupyter',
+  'minio',
+  'postgres',
+  'milvus',
+  'otel-collector',
+]
+
 /** What `skip` of a test takes: false where a lab can be had, else the reason. */
 export const noLab: string | false =
   process.platform !== 'linux' || process.getuid?.() !== 0
