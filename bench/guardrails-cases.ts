@@ -1,17 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Message } from '@open-nemo/guardrails'
 
-/** A turn that both engines are given: a configuration, a conversation, and what the scripted models say. */
+/** A turn or a conversation that both engines are given: a configuration, and what the scripted models say. */
 export interface Case {
   id: string
   rail: string
   /** YAML after the shared models and prompts. */
   yaml: string
   colang?: string
+  /** Colang that only the toolkit needs, such as the imports of 2.x. */
+  there?: string
   user?: string
+  /** What users say in a conversation; each is answered before the next. */
+  turns?: string[]
+  /** The whole conversation, in place of `user`. */
+  messages?: Message[]
   /** What every judge answers; a number is the status of a failure. */
   judge?: string | number
+  /** Judges answer Yes to what holds this, and else No. */
+  judgeYes?: string
   /** What the main model answers. */
   main?: string
+  /** What the main model answers to the tasks of a dialog, in turn. */
+  says?: Record<string, string[]>
+  /** The tools that the main model calls. */
+  calls?: { name: string; arguments: Record<string, unknown> }[]
+  /** The chunks in which the main model answers a stream. */
+  stream?: string[]
+  /** What the actions of flows return, in turn: `{echo: name}` is a parameter, `{fail: true}` a failure. */
+  actions?: Record<string, unknown[]>
+  /** Scores of the whole text, and of an end of it that holds the word. */
+  perplexity?: { whole: number; word?: string; edge?: number }
   context?: Record<string, unknown>
   /** `options.rails`. */
   rails?: string[]
@@ -23,6 +42,11 @@ export interface Case {
   why?: string
 }
 
+export const DEFAULTS = { user: 'hi there', judge: 'No', main: 'Hello from the model' }
+
+/** A case with what it leaves out. */
+export const full = (one: Case): Case => ({ ...DEFAULTS, ...one })
+
 /** Prompts that say which judge is asked, so that the scripted model knows. */
 export const PROMPTS = `prompts:
   - {task: self_check_input, content: "JUDGE {{ user_input }}"}
@@ -33,6 +57,12 @@ export const PROMPTS = `prompts:
   - {task: "topic_safety_check_input $model=topic", content: "JUDGE topic"}
   - {task: "content_safety_check_input $model=safety", content: "JUDGE {{ user_input }}", output_parser: nemoguard_parse_prompt_safety}
   - {task: "content_safety_check_output $model=safety", content: "JUDGE {{ bot_response }}", output_parser: nemoguard_parse_response_safety}
+  - {task: generate_user_intent, content: "TASK generate_user_intent"}
+  - {task: generate_next_steps, content: "TASK generate_next_steps"}
+  - {task: generate_bot_message, content: "TASK generate_bot_message"}
+  - {task: generate_value, content: "TASK generate_value"}
+  - {task: generate_user_intent_from_user_action, content: "TASK generate_user_intent_from_user_action"}
+  - {task: generate_flow_continuation, content: "TASK generate_flow_continuation"}
 `
 export const MODEL_TYPES = ['main', 'llama_guard', 'topic', 'safety']
 
@@ -212,8 +242,8 @@ const colang = (id: string, name: string, source: string, more: Partial<Case>): 
 const BOTH = 'rails:\n  input: {flows: [self check input]}\n  output: {flows: [self check output]}\n'
 const PARALLEL = 'rails:\n  input: {parallel: true, flows: [self check input, llama guard check input]}\n'
 
-/** All cases. */
-export const CASES: Case[] = [
+/** Cases of single rails and their options. */
+export const RAIL_CASES: Case[] = [
   ...judged('self check input', 'input', 'self check input', YES_NO),
   ...judged('self check output', 'output', 'self check output', YES_NO),
   ...judged('llama guard input', 'input', 'llama guard check input', GUARD),

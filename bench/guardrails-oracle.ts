@@ -3,18 +3,14 @@ import { execFile } from 'node:child_process'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { compileFiles, createServices, respond } from '@open-nemo/guardrails'
-import { CASES, type Case, MODEL_TYPES, PROMPTS } from './guardrails-cases.ts'
+import { type Case, full, MODEL_TYPES, PROMPTS, RAIL_CASES } from './guardrails-cases.ts'
+import { DIALOG_CASES } from './guardrails-dialogs.ts'
+import { MORE_CASES } from './guardrails-more.ts'
+import { answerHere, type Told } from './guardrails-ours.ts'
 import { type Bench, pythonWith, ROOT, withFolder } from './lib.ts'
 
 const PEER = ['nemoguardrails[server]==0.24.1', 'yara-python']
-const DEFAULTS = { user: 'hi there', judge: 'No', main: 'Hello from the model' }
-
-interface Told {
-  id: string
-  text?: string
-  error?: string
-}
+const CASES: Case[] = [...RAIL_CASES, ...DIALOG_CASES, ...MORE_CASES]
 
 /**
  * The same configurations, conversations and scripted models through this engine and through nemoguardrails: the
@@ -26,7 +22,7 @@ export const bench: Bench = {
     const rows: Row[] = []
     for (const one of CASES) {
       const label = one.label ?? decisionOf(one, theirs.get(one.id) ?? { id: one.id, error: 'no answer' })
-      rows.push({ one, label, ours: decisionOf(one, await answer(one)) })
+      rows.push({ one, label, ours: decisionOf(one, await answerHere(one)) })
     }
     const agree = rows.filter((r) => r.label === r.ours).length
     for (const r of rows.filter((x) => x.label !== x.ours))
@@ -43,11 +39,6 @@ interface Row {
   label: string
   ours: string
 }
-
-const full = (one: Case) => ({
-  ...one,
-  ...Object.fromEntries(Object.entries(DEFAULTS).map(([k, v]) => [k, one[k as keyof Case] ?? v])),
-})
 
 async function oracle(): Promise<Told[]> {
   return withFolder(async (dir) => {
@@ -67,37 +58,12 @@ async function oracle(): Promise<Told[]> {
   })
 }
 
-/** This engine on a case; the model is scripted as it is for the other. */
-async function answer(one: Case): Promise<Told> {
-  const { user = '', judge = '', main = '' } = full(one) as Case
-  const scripted = async (_: unknown, init?: RequestInit) => {
-    const { messages } = JSON.parse(String(init?.body))
-    const said = String(messages[0].content).startsWith('JUDGE') ? judge : main
-    if (typeof said === 'number') return Response.json({ error: { message: 'down' } }, { status: said })
-    return Response.json({
-      choices: [{ index: 0, message: { role: 'assistant', content: said }, finish_reason: 'stop' }],
-    })
-  }
-  const services = createServices({ nimUrl: 'http://nim/v1', fetch: scripted as typeof fetch })
-  try {
-    const models = MODEL_TYPES.map((type) => `  - {type: ${type}, engine: nim, model: m}\n`).join('')
-    const files = { 'config.yml': `models:\n${models}${PROMPTS}${one.yaml}`, 'rails.co': one.colang ?? '' }
-    const config = compileFiles(files, services)
-    const messages = [{ role: 'user', content: user }]
-    if (one.assistant) messages.push({ role: 'assistant', content: one.assistant })
-    const options = one.rails ? { rails: one.rails } : undefined
-    const { text } = await respond({ config, messages, context: one.context, options }, services)
-    return { id: one.id, text }
-  } catch (err) {
-    return { id: one.id, error: String(err) }
-  } finally {
-    await services.regex.close()
-  }
-}
-
 /** Answered as the model said, or as it came, refused, or changed; a failure refuses. */
 function decisionOf(one: Case, { text, error }: Told): string {
-  const { user = '', main = '' } = full(one) as Case
+  const { user = '', main = '' } = full(one)
+  // What is said in conversations and sent in streams is compared as it is.
+  if (one.turns || one.stream)
+    return error === undefined ? (text ?? '') : `an error ${process.env.WHY ? error : ''}`.trim()
   if (error !== undefined) return 'blocked'
   const said = text?.trim() ?? ''
   if ([main, user, one.assistant].some((t) => t !== undefined && said === t.trim())) return 'answered'

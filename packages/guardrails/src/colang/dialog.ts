@@ -23,6 +23,7 @@ export interface DialogRules {
   flows: Flows
   bots: ReadonlyMap<string, readonly string[]>
   userExamples: Index
+  /** By intent, with a text of it as the name. */
   botExamples: Index
   flowExamples: Index
   /** Whether the nearest example decides the intent, without a model; from this similarity on, else the fallback. */
@@ -36,6 +37,10 @@ export interface Conversation {
 }
 
 const MAX_EVENTS = 300
+/** Flows of less priority than this give way to what the model would do next. */
+const NEXT_STEP_PRIORITY = 0.9
+/** A flow says this to take back its last message. */
+const TAKE_BACK = '(remove last message)'
 const SIMILAR = 5
 /** What users are told when an action fails; clients know this sentence. */
 const INTERNAL_ERROR = "I'm sorry, an internal error has occurred."
@@ -79,7 +84,9 @@ class TurnRun {
     conversation.history += `  ${intent}\n`
     this.outcome.userIntent = intent
     turn.decide(intent)
-    let decision: Decision | undefined = this.feed({ kind: 'user', intent }) ?? (await this.nextStep(intent))
+    const known = this.feed({ kind: 'user', intent })
+    let decision: Decision | undefined =
+      known && known.priority >= NEXT_STEP_PRIORITY ? known : await this.nextStep(intent)
     for (let events = 0; decision; events++) {
       turn.signal.throwIfAborted()
       if (events > MAX_EVENTS) throw new RunawayFlowError(`flow ${decision.flow} does not come to an end`)
@@ -114,7 +121,11 @@ class TurnRun {
       intent,
       history: this.conversation.history,
     })
-    return { step: { kind: 'bot', intent: next, line: 0 }, flow: 'generate next step' }
+    return {
+      step: { kind: 'bot', intent: next, line: 0 },
+      flow: 'generate next step',
+      priority: NEXT_STEP_PRIORITY,
+    }
   }
 
   private async take({ step }: Decision): Promise<Decision | undefined> {
@@ -140,11 +151,13 @@ class TurnRun {
     this.turn.decide(step.intent)
     this.outcome.botIntents.push(step.intent)
     const message = (await this.words(step)) || NOTHING_TO_SAY
-    this.outcome.messages.push(message)
+    if (message === TAKE_BACK) this.outcome.messages.pop()
+    else this.outcome.messages.push(message)
     state.variables.last_bot_message = message
     state.variables.bot_message = message
     this.conversation.history += `bot ${step.intent}\n  "${message}"\n`
-    return this.feed({ kind: 'bot', intent: step.intent })
+    this.feed({ kind: 'bot', intent: step.intent })
+    return this.feed({ kind: 'event', name: 'StartUtteranceBotAction', fields: { script: message } })
   }
 
   private async words(step: Extract<Decision['step'], { kind: 'bot' }>): Promise<string> {
@@ -155,10 +168,13 @@ class TurnRun {
       return renderText(texts[Math.floor(Math.random() * texts.length)] ?? '', variables)
     }
     if (step.intent.startsWith('$') && Object.hasOwn(variables, step.intent.slice(1))) {
+      // What a variable holds may be anybody's words.
+      this.outcome.generated = true
       return text(variables[step.intent.slice(1)] ?? null)
     }
     this.outcome.generated = true
-    const examples = await this.rules.botExamples.nearest(step.intent, SIMILAR, this.turn)
+    const nearest = await this.rules.botExamples.nearest(step.intent, SIMILAR, this.turn)
+    const examples = nearest.map(({ text: intent, name }) => ({ text: name, name: intent }))
     return askBotMessage(this.turn, {
       intent: step.intent,
       examples: examples.reverse(),
@@ -225,9 +241,9 @@ class TurnRun {
     if (step.name.endsWith('Exception')) {
       this.outcome.exception = { type: step.name, message: text(fields.message ?? '') }
     }
-    const first = this.feed({ kind: 'action', name: 'create_event', ok: true })
+    this.feed({ kind: 'action', name: 'create_event', ok: true })
     variables.event = fields
-    return this.feed({ kind: 'event', name: step.name, fields }) ?? first
+    return this.feed({ kind: 'event', name: step.name, fields })
   }
 }
 

@@ -45,6 +45,7 @@ const BINDING: Record<string, number> = {
   '**': 8,
 }
 const NOT = 3
+const COMPARISON = 4
 const SIGN = 7
 const FUNCTIONS = new Set(['len', 'str', 'int', 'float', 'bool', 'min', 'max', 'abs'])
 const METHODS = new Set([
@@ -106,10 +107,11 @@ class Parser {
       this.at += operator.length
       // ** binds to the right, the others to the left.
       const right = this.binary(operator.text === '**' ? binding - 1 : binding)
-      const next: Expression = { kind: 'binary', operator: operator.text, left: compared ?? left, right }
+      const chained = binding === COMPARISON ? compared : undefined
+      const next: Expression = { kind: 'binary', operator: operator.text, left: chained ?? left, right }
       // a < b < c means a < b and b < c.
-      left = compared ? { kind: 'binary', operator: 'and', left, right: next } : next
-      compared = binding === 4 ? right : undefined
+      left = chained ? { kind: 'binary', operator: 'and', left, right: next } : next
+      compared = binding === COMPARISON ? right : undefined
     }
   }
 

@@ -38,7 +38,7 @@ export class Index {
       this.vectors ??= turn.embed(this.entries.map((one) => one.text)).then((all) => all.map(unit))
       const [vectors, [own]] = await Promise.all([this.vectors, turn.embed([text])])
       const vector = unit(own ?? [])
-      return vectors.map((one) => dot(one, vector))
+      return vectors.map((one) => nearness(dot(one, vector)))
     } catch {
       // The next turn tries again: the embedder may only have been starting.
       this.vectors = undefined
@@ -51,6 +51,9 @@ function unit(vector: number[]): Float64Array {
   const length = Math.hypot(...vector) || 1
   return Float64Array.from(vector, (value) => value / length)
 }
+
+/** Cosines as the toolkit scores them, by the distance of the vectors, since thresholds are given for that. */
+const nearness = (cosine: number) => 1 - Math.sqrt(Math.max(0, 2 - 2 * cosine)) / 2
 
 function dot(a: Float64Array, b: Float64Array): number {
   let sum = 0

@@ -75,7 +75,7 @@ function engineOf(
     flows,
     bots: program.bots,
     userExamples: new Index(textsOf(program.users)),
-    botExamples: new Index([...textsOf(program.bots)].map(({ text, name }) => ({ text, name }))),
+    botExamples: new Index([...textsOf(program.bots)].map(({ text, name }) => ({ text: name, name: text }))),
     flowExamples: new Index([...program.flows.values()].filter(isDialog).map(asExample)),
     ...(users?.embeddings_only && {
       embeddingsOnly: {

@@ -15,6 +15,7 @@ export type DialogEvent =
 export interface Decision {
   step: Deciding
   flow: string
+  priority: number
 }
 
 type Deciding = Extract<Step, { kind: 'bot' | 'action' | 'create' | 'generate' | 'stop' }>
@@ -82,7 +83,8 @@ class Round {
   }
 
   decision(): Decision | undefined {
-    return this.chosen && { step: this.chosen.step, flow: this.chosen.instance.flow }
+    const { chosen } = this
+    return chosen && { step: chosen.step, flow: chosen.instance.flow, priority: chosen.priority }
   }
 
   run(): void {
@@ -121,11 +123,16 @@ class Round {
     else instance.status = 'interrupted'
   }
 
-  /** Whether a flow listens to this kind of event: other events than the common ones only matter to flows that name them. */
+  /**
+   * Whether a flow listens to this kind of event: other events than the common ones only matter to flows that name
+   * them. One that creates an event and does not wait for it then is given up, as in the toolkit.
+   */
   private concerns(flow: CompiledFlow): boolean {
     const { event } = this
     if (event.kind !== 'event') return true
-    return flow.steps.some((step) => step.kind === 'event' && step.name === event.name)
+    return flow.steps.some(
+      (step) => (step.kind === 'event' || step.kind === 'create') && step.name === event.name,
+    )
   }
 
   private begin(flow: CompiledFlow): void {

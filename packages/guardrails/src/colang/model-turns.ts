@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { DialogTurn, Message } from '../engine/types.ts'
 import { evaluate } from './evaluate.ts'
-import { parseExpression, type Value } from './expression.ts'
+import { ExpressionError, parseExpression, type Value } from './expression.ts'
 
 /** Examples for a model, the most similar ones last. */
 export interface Example {
@@ -98,7 +98,7 @@ export function readBotMessage(answer: string): string {
   return /^".*"$/s.test(text) ? text.slice(1, -1) : text.replace(/^"|"$/g, '')
 }
 
-/** Asks the main model for the value of a variable. Throws when the answer is no value. */
+/** Asks the main model for the value of a variable. */
 export async function askValue(
   turn: DialogTurn,
   { variable, instructions, history }: { variable: string; instructions?: string; history: string },
@@ -118,12 +118,17 @@ export async function askValue(
   return readValue(answer, variable)
 }
 
-/** The value in the first line of a model's answer. Throws ExpressionError when there is none. */
+/** The value in the first line of a model's answer; a line that is no value is taken as a text. */
 export function readValue(answer: string, variable: string): Value {
   const line = firstLine(answer)
     .replace(new RegExp(`^\\$?${variable}\\s*=\\s*`), '')
     .replace(/;$/, '')
-  return evaluate(parseExpression(line), {})
+  try {
+    return evaluate(parseExpression(line), {})
+  } catch (error) {
+    if (!(error instanceof ExpressionError)) throw error
+    return line
+  }
 }
 
 const system = (content: string): Message => ({ role: 'system', content })

@@ -9,15 +9,15 @@ export function renderText(template: string, variables: Variables): string {
   return template.replace(HOLES, (...found) => {
     const groups: { jinja?: string; plain?: string } = found.at(-1)
     const value = lookUp(groups.jinja ?? groups.plain ?? '', variables)
-    return value === null ? '' : text(value)
+    return value === undefined ? '' : text(value)
   })
 }
 
-function lookUp(path: string, variables: Variables): Value {
+function lookUp(path: string, variables: Variables): Value | undefined {
   let value: Value = variables
   for (const key of path.split('.')) {
     if (value === null || typeof value !== 'object' || Array.isArray(value) || !Object.hasOwn(value, key))
-      return null
+      return undefined
     value = value[key] ?? null
   }
   return value
