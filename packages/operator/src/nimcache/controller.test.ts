@@ -208,6 +208,9 @@ test('ready stays ready without a Job, and a lost claim or another source pulls 
     [ready.status.state, ready.status.pvc, ready.status.model],
     ['Ready', 'sample-pvc', 'smollm2/smollm2-135m-instruct'],
   )
+  assert.ok(ready.requeueAfterMs)
+  const [done1] = planOf(cache({}, ready.status), world).remove?.filter(({ kind }) => kind === 'Job') ?? []
+  assert.match(done1?.name ?? '', /^sample-job-/, 'a Job that has ended well goes')
   const claims = world.objects.filter((each) => each.kind === 'PersistentVolumeClaim')
   const later = planOf(cache({ tolerations: [{ key: 'x' }] }, ready.status), fakeWorld(claims))
   assert.equal(find(later, 'Job'), undefined)

@@ -150,7 +150,8 @@ function pulling(resource: KubeObject, given: Given): Plan {
               message: found.message,
             },
           ],
-    ...(found.state === 'Ready' ? {} : { requeueAfterMs: LOOK_AGAIN_MS }),
+    // Once more when it is Ready: the Job goes after the status has said so.
+    requeueAfterMs: LOOK_AGAIN_MS,
   }
 }
 
