@@ -352,7 +352,7 @@ describe('the chart nemo-instances on an API server', { skip }, () => {
     const needPods = /^nemoctl|^kubectl logs|^helm uninstall/
     assert.equal(
       commands.filter((command) => needPods.test(command)).length,
-      4,
+      5,
       'a new command: can it be run here?',
     )
     const bin = join(dir, 'bin')
