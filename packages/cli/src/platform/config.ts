@@ -27,6 +27,8 @@ const schema = z.object({
       'must be a postgresql:// URL; percent-encode special characters of the password',
     )
     .optional(),
+  /** Certificate of the authority that the database server's is signed by. */
+  NEMO_DATABASE_CA: z.string().optional(),
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
 })
 
@@ -36,6 +38,7 @@ export interface PlatformConfig {
   host: string
   ports: { platform: number; dataStore: number; evaluator: number; nim: number }
   databaseUrl: string | undefined
+  databaseCa: string | undefined
   logLevel: string
 }
 
@@ -53,6 +56,7 @@ export function platformConfig(env: Record<string, string | undefined>): Platfor
       nim: c.NEMO_NIM_PORT,
     },
     databaseUrl: c.NEMO_DATABASE_URL,
+    databaseCa: c.NEMO_DATABASE_CA,
     logLevel: c.LOG_LEVEL,
   }
 }

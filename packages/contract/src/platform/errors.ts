@@ -23,6 +23,11 @@ export const platformErrors = defineErrors('platform', {
     message: 'the {service} service is still starting',
     hint: 'Try again in a second; GET /health shows the progress',
   },
+  DATABASE_UNAVAILABLE: {
+    status: 503,
+    message: 'the database does not answer',
+    hint: 'Repeat the request in some seconds; when it goes on, check that PostgreSQL runs and NEMO_DATABASE_URL',
+  },
   BODY_TOO_LARGE: {
     status: 413,
     message: 'the body is larger than {limit} bytes',

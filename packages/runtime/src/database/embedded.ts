@@ -29,8 +29,13 @@ export async function openEmbedded(dir: string): Promise<Database> {
   return wrap(await PGlite.create(dir))
 }
 
-/** An embedded PostgreSQL that lives in memory, for tests. */
+/**
+ * An embedded PostgreSQL that lives in memory, for tests. With NEMO_TEST_DATABASE the same tests run on a server: a fresh
+ * database on the one at that URL, or, when it is `server`, on one that the process starts for itself.
+ */
 export async function openMemoryDatabase(): Promise<Database> {
+  const server = process.env.NEMO_TEST_DATABASE
+  if (server) return (await import('./testing.ts')).openTestDatabase(server)
   return wrap(await PGlite.create())
 }
 
