@@ -36,6 +36,11 @@ export const drivers: Driver[] = [
   { name: 'inference, SDK 1.5.0 and openai', file: 'inference.py', environment: 'sdk-1.5.0' },
   { name: 'deployment, SDK 1.5.0', file: 'deployment.py', environment: 'sdk-1.5.0' },
   { name: 'evaluation, SDK 1.5.0', file: 'evaluation.py', environment: 'sdk-1.5.0' },
+  {
+    name: 'retrievers, RAG and agents, SDK 1.5.0',
+    file: 'pipelines.py',
+    environment: 'sdk-1.5.0',
+  },
   { name: 'customization, SDK 1.5.0', file: 'customization.py', environment: 'sdk-1.5.0' },
   { name: 'guardrails, SDK 1.5.0 and openai', file: 'guardrails.py', environment: 'sdk-1.5.0' },
   {
@@ -52,6 +57,15 @@ export const flywheel: Driver = {
   file: 'flywheel.py',
   environment: 'sdk-1.5.0',
 }
+
+/** lm-eval starts several times, here and beside. */
+export const harness: Driver = {
+  name: 'lm-evaluation-harness, SDK 1.5.0 and lm-eval 0.4.13',
+  file: 'lm_eval_harness.py',
+  environment: 'lm-eval-0.4.13',
+}
+
+export const slow: Driver[] = [flywheel, harness]
 
 const driverTimeout = 20 * 60_000
 

@@ -10,6 +10,7 @@ export const environments = {
   'sdk-1.5.0': ['nemo-microservices==1.5.0', 'openai==3.54.0', 'huggingface_hub==0.34.4'],
   'hub-1.33.0': ['huggingface_hub==1.33.0', 'requests'],
   'hub-2.4.0': ['huggingface_hub==2.4.0', 'requests'],
+  'lm-eval-0.4.13': ['nemo-microservices==1.5.0', 'lm-eval[api]==0.4.13'],
   // Newer versions of hypothesis fail in their own search for what schemathesis asks them to maximise.
   'schemathesis-4.32.5': ['schemathesis==4.32.5', 'hypothesis==6.140.4'],
 }

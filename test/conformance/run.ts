@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // `npm run conformance [-- PART_OF_A_DRIVER'S_NAME …]`: the score of each service, with its users' own clients.
 // With NEMO_URL, DATA_STORE_URL and NIM_URL set, the platform that answers there is tried; else one is started.
-import { type Driver, drivers, flywheel, type Operation, runDriver } from './drivers.ts'
+import { type Driver, drivers, type Operation, runDriver, slow } from './drivers.ts'
 import { onPlatforms } from './platform.ts'
 import { writeResults } from './results.ts'
 import { scores } from './score.ts'
 
 const wanted = process.argv.slice(2)
-const chosen = wanted.length === 0 ? drivers : [...drivers, flywheel].filter(isWanted)
+const chosen = wanted.length === 0 ? drivers : [...drivers, ...slow].filter(isWanted)
 if (chosen.length === 0) {
   console.error(
     `No driver has ${wanted.join(' or ')} in its name:\n${drivers.map((d) => `  ${d.name}`).join('\n')}`,

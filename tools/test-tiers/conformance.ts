@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type Driver, drivers, flywheel, runDriver } from '../../test/conformance/drivers.ts'
+import { type Driver, drivers, runDriver, slow } from '../../test/conformance/drivers.ts'
 import { EnvironmentError } from '../../test/conformance/environments.ts'
 import { onPlatforms } from '../../test/conformance/platform.ts'
 import { runCommand } from './command.ts'
 import type { Outcome, Report } from './report.ts'
 
-/** Other people's clients against a platform started as README says: a test a driver. NEMO_SLOW=1 adds the flywheel. */
+/** Other people's clients against a platform started as README says: a test a driver. NEMO_SLOW=1 adds the slow ones. */
 export async function conformance(report: Report): Promise<void> {
-  const all = process.env.NEMO_SLOW === '1' ? [...drivers, flywheel] : drivers
+  const all = process.env.NEMO_SLOW === '1' ? [...drivers, ...slow] : drivers
   const missing = await missingProgram()
   if (missing !== undefined) {
     for (const driver of all) report.add({ name: named(driver), outcome: 'skipped', reason: missing })
@@ -19,7 +19,8 @@ export async function conformance(report: Report): Promise<void> {
     return { failed: outcome.outcome === 'failed' }
   })
   if (process.env.NEMO_SLOW !== '1') {
-    report.add({ name: named(flywheel), outcome: 'skipped', reason: 'NEMO_SLOW=1 runs the slow tests' })
+    for (const driver of slow)
+      report.add({ name: named(driver), outcome: 'skipped', reason: 'NEMO_SLOW=1 runs the slow tests' })
   }
 }
 
