@@ -29,13 +29,11 @@ export async function openEmbedded(dir: string): Promise<Database> {
   return wrap(await PGlite.create(dir))
 }
 
-/**
- * An embedded PostgreSQL that lives in memory, for tests. With NEMO_TEST_DATABASE the same tests run on a server: a fresh
- * database on the one at that URL, or, when it is `server`, on one that the process starts for itself.
- */
+/** An embedded PostgreSQL that lives in memory, for tests; or what NEMO_TEST_DATABASE names in its place. */
 export async function openMemoryDatabase(): Promise<Database> {
-  const server = process.env.NEMO_TEST_DATABASE
-  if (server) return (await import('./testing.ts')).openTestDatabase(server)
+  const { testDatabase } = await import('./testing.ts')
+  const server = await testDatabase()
+  if (server) return server
   return wrap(await PGlite.create())
 }
 

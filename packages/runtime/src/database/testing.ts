@@ -93,10 +93,12 @@ function makeCertificate(dir: string, ids: { uid?: number; gid?: number }): void
 let own: Promise<TestServer> | undefined
 
 /**
- * A fresh database on the server at `where`, or, when that is `server`, on one that ends with this process; it goes when
- * it is closed.
+ * What the tests run on in place of the embedded database when NEMO_TEST_DATABASE is set: a fresh database on the server
+ * at that URL, or, when it is `server`, on one that ends with this process. It goes when it is closed.
  */
-export async function openTestDatabase(where: string): Promise<Database> {
+export async function testDatabase(): Promise<Database | undefined> {
+  const where = process.env.NEMO_TEST_DATABASE
+  if (!where) return undefined
   const log = silentLogger()
   const dsn = where === 'server' ? (await ownServer()).dsn : where
   const name = `test_${randomBytes(8).toString('hex')}`
