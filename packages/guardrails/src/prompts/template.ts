@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { Environment, Interpreter, parse, tokenize } from '@huggingface/jinja'
+import { parseTemplate, renderTemplate, TemplateLimitError } from '@open-nemo/runtime/templates/bounded.ts'
 
 /** A compiled Jinja text. Values are inserted as they are and never read as templates themselves. */
 export interface PromptTemplate {
@@ -9,37 +9,30 @@ export interface PromptTemplate {
 /** Filters that Colang prompts use, given as functions because the engine's own filters cannot be extended. */
 export type PromptFilters = Record<string, (value: unknown) => unknown>
 
-const MAX_TEMPLATE = 1_000_000
-
 /** Compiles a prompt. Throws when it is no Jinja template. */
 export function compileTemplate(source: string, filters: PromptFilters = {}): PromptTemplate {
-  if (source.length > MAX_TEMPLATE) throw new Error(`a prompt has at most ${MAX_TEMPLATE} characters`)
   if (!/[{][{%#]/.test(source)) return { render: () => source }
   const names = Object.keys(filters)
   const program = parsed(names.length ? filtersAsCalls(source, names) : source)
   return {
     render(values) {
-      const env = new Environment()
-      env.set('range', (n: number) => Array.from({ length: Math.min(n, 10_000) }, (_, i) => i))
-      env.set('true', true)
-      env.set('false', false)
-      env.set('True', true)
-      env.set('False', false)
-      env.set('None', null)
-      for (const [name, filter] of Object.entries(filters))
-        env.set(`filter_${name}`, (value: unknown) => filter(unwrapped(value)))
-      for (const [name, value] of Object.entries(values)) env.set(name, plain(value))
-      return String(new Interpreter(env).run(program).value)
+      const functions = Object.entries(filters).map(([name, filter]) => [
+        `filter_${name}`,
+        (value: unknown) => filter(unwrapped(value)),
+      ])
+      const plainValues = Object.entries(values).map(([name, value]) => [name, plain(value)])
+      return renderTemplate(program, Object.fromEntries([...functions, ...plainValues]))
     },
   }
 }
 
 function parsed(source: string) {
   try {
-    return parse(tokenize(source))
+    return parseTemplate(source)
   } catch (cause) {
     // some of the parser's errors are its own stumbles, which say little
-    const reason = cause instanceof SyntaxError ? `: ${cause.message}` : ''
+    const isClear = cause instanceof SyntaxError || cause instanceof TemplateLimitError
+    const reason = isClear ? `: ${cause.message}` : ''
     const start = source.trim().slice(0, 60)
     throw new Error(`the prompt "${start}" is not a Jinja template${reason}`, { cause })
   }

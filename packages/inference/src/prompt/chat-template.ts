@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createHash } from 'node:crypto'
-import { Template } from '@huggingface/jinja'
+import { parseTemplate, renderTemplate } from '@open-nemo/runtime/templates/bounded.ts'
 
 /** A message as chat templates take it; fields beyond these are the template's own business. */
 export interface TemplateMessage {
@@ -36,9 +36,9 @@ export function compileChatTemplate(
   source: string,
   tokens: { bos?: string | undefined; eos?: string | undefined } = {},
 ): ChatTemplate {
-  let template: Template
+  let template: ReturnType<typeof parseTemplate>
   try {
-    template = new Template(source)
+    template = parseTemplate(source)
   } catch (cause) {
     throw new ChatTemplateError(`the chat template cannot be read: ${words(cause)}`, { cause })
   }
@@ -47,7 +47,7 @@ export function compileChatTemplate(
     source,
     render: ({ messages, tools, add_generation_prompt }) => {
       try {
-        return template.render({
+        return renderTemplate(template, {
           messages,
           tools: tools?.length ? tools : null,
           add_generation_prompt,
