@@ -7,8 +7,8 @@ import sys
 from faker import Faker
 
 fake = Faker("en_US")
-Faker.seed(7)
 count = int(sys.argv[1])
+Faker.seed(int(sys.argv[2]))
 values = {
     "EMAIL_ADDRESS": fake.email,
     "CREDIT_CARD": fake.credit_card_number,

@@ -63,6 +63,19 @@ test('each kind of attack is found by its rule, and by no other kind asked for',
   assert.deepEqual(findInjections('<script>', ['sqli']), [])
 })
 
+test('escapes are read, and escaped markup is left alone', () => {
+  for (const text of [
+    '<a href="&#106;avascript:alert(1)">',
+    '\\u003cscript\\u003e',
+    'java\tscript:alert(1)',
+    '<scr\u200bipt>',
+  ])
+    assert.deepEqual(findInjections(text, ['xss']), ['markdown_xss'], text)
+  assert.deepEqual(findInjections('&lt;script&gt;', ['xss']), [])
+  assert.equal(omitInjections('a \\u003cscript\\u003e b', ['xss']), 'a  b')
+  assert.equal(omitInjections('\\u0041 &#66;', ['xss']), '\\u0041 &#66;')
+})
+
 test('ordinary sentences are left alone', () => {
   for (const text of harmless) assert.deepEqual(findInjections(text, INJECTION_KINDS), [], text)
 })
@@ -89,6 +102,14 @@ test('hostile texts take linear time', () => {
     '<script ',
     "'--",
     '<a on',
+    "'/**/",
+    "' and x",
+    '&#x3c;',
+    '"-alert(',
+    'style="expression',
+    '<style>',
+    'union/**/',
+    ' onx="y',
   ]) {
     const text = piece.repeat(Math.ceil(1e5 / piece.length))
     const begun = performance.now()
