@@ -14,6 +14,15 @@ const schema = z.object({
   NEMO_SERVE_WAIT_SECONDS: z.coerce.number().min(0).max(3600).default(60),
   /** Where training runs: processes of this machine, or pods made by the training operator. */
   NEMO_EXECUTOR: z.enum(['process', 'kubernetes']).default('process'),
+  /** Jobs that train at once; one on one machine, three in pods, unless given. */
+  NEMO_CUSTOMIZER_JOBS: z.coerce.number().int().min(1).max(1000).optional(),
+  /** MLflow server that every job is logged to. */
+  NEMO_MLFLOW_URL: z.union([z.literal(''), z.url({ protocol: /^https?$/ })]).optional(),
+  /** Weights & Biases; jobs bring their own key unless there is one here. */
+  WANDB_BASE_URL: z.url({ protocol: /^https?$/ }).default('https://api.wandb.ai'),
+  WANDB_API_KEY: z.string().optional(),
+  /** What keys of jobs are encrypted with; a secret in the data folder unless given. */
+  WANDB_ENCRYPTION_KEY: z.string().optional(),
   /** Port for the training pods; closed unless training runs on Kubernetes. */
   NEMO_INTERNAL_PORT: z.coerce.number().int().min(0).max(65_535).default(9009),
 })
@@ -24,10 +33,15 @@ export interface CustomizerConfig {
   checkpointSeconds: number
   serveWaitMs: number
   executor: 'process' | 'kubernetes'
+  /** Jobs that train at once. */
+  jobs: number
+  mlflowUrl: string | undefined
+  wandb: { baseUrl: string; apiKey: string | undefined; encryptionKey: string | undefined }
   internalPort: number
 }
 
 const SHARE_OF_MEMORY = 0.8
+const JOBS_IN_PODS = 3
 
 /** The customizer's settings from the environment. Throws ConfigError naming the variable at fault. */
 export function readConfig(env: Record<string, string | undefined>): CustomizerConfig {
@@ -39,6 +53,13 @@ export function readConfig(env: Record<string, string | undefined>): CustomizerC
     checkpointSeconds: given.NEMO_TRAINER_CHECKPOINT_SECONDS,
     serveWaitMs: given.NEMO_SERVE_WAIT_SECONDS * 1000,
     executor: given.NEMO_EXECUTOR,
+    jobs: given.NEMO_CUSTOMIZER_JOBS ?? (given.NEMO_EXECUTOR === 'kubernetes' ? JOBS_IN_PODS : 1),
+    mlflowUrl: given.NEMO_MLFLOW_URL || undefined,
+    wandb: {
+      baseUrl: given.WANDB_BASE_URL,
+      apiKey: given.WANDB_API_KEY || undefined,
+      encryptionKey: given.WANDB_ENCRYPTION_KEY || undefined,
+    },
     internalPort: given.NEMO_INTERNAL_PORT,
   }
 }

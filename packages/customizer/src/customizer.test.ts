@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { type Database, openMemoryDatabase } from '@open-nemo/runtime'
+import { clusterSeeds } from './entities/cluster-seeds.ts'
 import { seedCatalogue } from './entities/seeds.ts'
 import { newRepo } from './testing/fake-platform.ts'
 import { type Body, CONFIG, type Harness, startHarness, testCatalogue } from './testing/harness.ts'
@@ -230,4 +234,48 @@ test('seeds follow the catalogue, but not over what a user changed or deleted', 
   assert.equal((await h.call('GET', path)).status, 404)
   assert.equal((await h.call('GET', `${V1}/targets/meta/llama@2.0`)).body.description, 'mine')
   assert.equal((await h.call('GET', `${V1}/targets/${TARGET}`)).body.description, 'new words')
+})
+
+test("a cluster's file brings targets and configs, and says of weights that are not here why", async () => {
+  const file = `
+customizationTargets:
+  overrideExistingTargets: true
+  targets:
+    acme/tuned@1.0: {base_model: meta/llama, enabled: false, num_parameters: 1000, precision: bf16}
+    meta/big@2.0: {model_uri: 'ngc://nvidia/nemo/big:2.0', num_parameters: 8000000000, precision: bf16-mixed}
+    acme/broken@1.0: {precision: bf16}
+customizationConfigTemplates:
+  templates:
+    acme/tuned@v1.0.0+gpu:
+      target: acme/tuned@1.0
+      max_seq_length: 1024
+      prompt_template: '{prompt} {completion}'
+      training_options: [{training_type: sft, finetuning_type: lora, num_gpus: 1, micro_batch_size: 4}]
+`
+  const dir = await mkdtemp(join(tmpdir(), 'nemo-cluster-'))
+  const path = join(dir, 'config.yaml')
+  await writeFile(path, file)
+  const warnings: unknown[] = []
+  const log = { warn: (...said: unknown[]) => void warnings.push(said) }
+  const seed = async () => seedCatalogue(db, testCatalogue(), await clusterSeeds(path, testCatalogue(), log))
+  const get = async (name: string) => (await h.call('GET', `${V1}/targets/${name}`)).body
+  await seed()
+  assert.match(JSON.stringify(warnings), /acme\/broken@1.0/)
+  const { status, enabled, model_path } = await get('acme/tuned@1.0')
+  assert.deepEqual([status, enabled, model_path], ['ready', false, 'smollm2/smollm2-135m-instruct'])
+  const big = await get('meta/big@2.0')
+  assert.equal(big.status, 'failed')
+  assert.match(big.status_message, /NGC.*models\.json.*smollm2/)
+  const config = (await h.call('GET', `${V1}/configs/acme/tuned@v1.0.0+gpu`)).body
+  assert.equal(config.target.base_model, 'meta/llama')
+  // The file has the last word on targets at each start, as it asks for.
+  await h.call('PATCH', `${V1}/targets/acme/tuned@1.0`, { enabled: true })
+  await seed()
+  assert.equal((await get('acme/tuned@1.0')).enabled, false)
+  const mended = (await h.call('PATCH', `${V1}/targets/meta/big@2.0`, { base_model: 'meta/llama' })).body
+  assert.equal(mended.status, 'ready')
+  await writeFile(path, '')
+  await seed()
+  assert.equal((await h.call('GET', `${V1}/targets/acme/tuned@1.0`)).status, 404)
+  await rm(dir, { recursive: true })
 })

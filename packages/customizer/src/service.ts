@@ -14,10 +14,14 @@ import {
 import type { Executor } from '@open-nemo/runtime/executors/index.ts'
 import { createJobStore } from '@open-nemo/runtime/jobs/index.ts'
 import { type CustomizerConfig, readConfig } from './config.ts'
+import { clusterSeeds } from './entities/cluster-seeds.ts'
 import { registerConfigs } from './entities/configs.ts'
 import { seedCatalogue } from './entities/seeds.ts'
 import { registerTargets } from './entities/targets.ts'
 import { registerFineTuning } from './fine-tuning/routes.ts'
+import { followRun } from './integrations/follow.ts'
+import { createSealer } from './integrations/seal.ts'
+import { readClusterFile, trackersOf } from './integrations/trackers.ts'
 import { createInternalApp } from './internal/app.ts'
 import { activeJobOf, type JobTable } from './jobs/list.ts'
 import { registerJobs } from './jobs/routes.ts'
@@ -34,7 +38,7 @@ export async function startCustomizer(
   const config = readConfig(ctx.env)
   const { db, catalogue, log } = ctx
   await migrate(db, SCHEMA, migrations)
-  await seedCatalogue(db, catalogue)
+  await seedCatalogue(db, catalogue, await clusterSeeds(ctx.env.CONFIG_PATH, catalogue, log))
   const jobs = createJobStore<JobPayload, JobState>(db, SCHEMA)
   const sources = {
     entities: createEntityStoreClient({ baseUrl: ctx.urls['entity-store'], fetch: ctx.fetch }),
@@ -43,6 +47,16 @@ export async function startCustomizer(
   }
   const dir = join(ctx.dataDir, 'jobs')
   await mkdir(dir, { recursive: true })
+  const sealer = await createSealer(ctx.dataDir, config.wandb.encryptionKey)
+  const configPath = ctx.env.CONFIG_PATH
+  // Servers outside the platform.
+  const trackers = { config, configPath, sealer, fetch: globalThis.fetch }
+  const tracking = {
+    hasMlflow: async () =>
+      Boolean(config.mlflowUrl ?? (await readClusterFile(configPath)).mlflow_tracking_url),
+    hasWandbKey: config.wandb.apiKey !== undefined,
+    seal: sealer.seal,
+  }
   const runner = createRunner({
     ...sources,
     ...on,
@@ -54,6 +68,7 @@ export async function startCustomizer(
     owner: await ownerOf(ctx.dataDir),
     dir,
     log,
+    track: (run) => followRun({ run, trackers: trackersOf(trackers, run.payload), log }),
   })
   const ready = async () => {
     await db.query('SELECT 1')
@@ -63,7 +78,7 @@ export async function startCustomizer(
   const entities = { app, db, catalogue, activeJobOf: (target: string) => activeJobOf(jobs, target) }
   registerTargets(entities)
   registerConfigs(entities)
-  const jobRoutes = { app, runner, ctx: { ...sources, db, jobs, catalogue } }
+  const jobRoutes = { app, runner, ctx: { ...sources, db, jobs, catalogue, tracking } }
   registerJobs(jobRoutes)
   registerFineTuning(jobRoutes)
   const internal = on.launcher.isRemote ? await listenForPods({ ctx, config, jobs, dir }) : undefined

@@ -21,9 +21,12 @@ interface SeedRow {
   stamp: string
 }
 
-interface Seed {
+/** A target or config that is there from the start. */
+export interface Seed {
   kind: EntityKind
   body: Record<string, unknown> & { namespace: string; name: string }
+  /** Whether it replaces, at every start, what a user made of it. */
+  override?: boolean
 }
 
 /** What the trainer can do with every model; the first is what clients take that look at one option only. */
@@ -41,14 +44,18 @@ const MICRO_BATCH_SIZE = 16
  * Brings the catalogue's targets and configs into the tables. What a user changed or deleted stays so; what nobody
  * touched follows the catalogue, also when a model leaves it. Safe to run by several replicas at once.
  */
-export async function seedCatalogue(db: Database, catalogue: Catalogue): Promise<void> {
-  const seeds = seedsOf(catalogue)
+export async function seedCatalogue(
+  db: Database,
+  catalogue: Catalogue,
+  more: readonly Seed[] = [],
+): Promise<void> {
+  // Of two with one name the later counts.
+  const seeds = new Map([...seedsOf(catalogue), ...more].map((seed) => [keyOf(seed.kind, seed.body), seed]))
   await db.transaction(async (tx) => {
     await tx.query(`SELECT pg_advisory_xact_lock(hashtext('open-nemo:customizer:seeds'))`)
     const rows = await tx.query<SeedRow>('SELECT kind, namespace, name, content, stamp FROM customizer.seeds')
     const known = new Map(rows.map((row) => [keyOf(row.kind, row), row]))
-    for (const seed of seeds) {
-      const key = keyOf(seed.kind, seed.body)
+    for (const [key, seed] of seeds) {
       await applySeed(tx, seed, known.get(key))
       known.delete(key)
     }
@@ -56,14 +63,16 @@ export async function seedCatalogue(db: Database, catalogue: Catalogue): Promise
   })
 }
 
-async function applySeed(tx: Queryable, { kind, body }: Seed, row: SeedRow | undefined): Promise<void> {
+async function applySeed(tx: Queryable, seed: Seed, row: SeedRow | undefined): Promise<void> {
+  const { kind, body, override } = seed
   const content = createHash('sha256').update(JSON.stringify(body)).digest('hex')
-  if (row?.content === content) return
+  const live = override ? await readEntity(tx, kind, body) : undefined
+  if (row?.content === content && (!override || live?.updated_at === row.stamp)) return
   let entity: Entity = newEntity(kind, body)
-  if (!row) {
+  if (!row || (override && !live)) {
     await insertEntity(tx, kind, entity)
   } else {
-    const old = await untouched(tx, row)
+    const old = live ?? (await untouched(tx, row))
     if (old) {
       entity = { ...entity, id: old.id, created_at: old.created_at }
       await writeEntity(tx, kind, entity)

@@ -45,9 +45,9 @@ const FIELDS: Record<string, Field> = {
 const SORTABLE = ['created_at', 'updated_at', 'name', 'num_parameters']
 const PATH = '/v1/customization/targets'
 
-/** A target as answered: the weights are fetched on first use, so every stored target is ready. */
+/** A target as answered: weights are fetched on first use, so one is ready unless its seed says otherwise. */
 export function presentTarget(entity: Entity): Entity {
-  return { ownership: null, project: null, model_type: 'hf', ...entity, status: 'ready' }
+  return { ownership: null, project: null, model_type: 'hf', ...entity, status: entity.status ?? 'ready' }
 }
 
 /** Registers the five operations on targets. */
@@ -67,7 +67,8 @@ export function registerTargets({ app, db, catalogue, activeJobOf }: EntityRoute
     },
     async ({ body }) => {
       refuseUnstorable(body)
-      const entity = newEntity('target', { ...body, enabled: body.enabled ?? true })
+      const { status: _, ...given } = body
+      const entity = newEntity('target', { ...given, enabled: body.enabled ?? true })
       entity.base_model = requireWeights(
         catalogue,
         body.base_model || referenceOf(entity).split('@')[0] || '',
@@ -123,9 +124,16 @@ export function registerTargets({ app, db, catalogue, activeJobOf }: EntityRoute
     },
     async ({ body, params }) => {
       refuseUnstorable(body)
-      const given = Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null))
+      const { status: _, ...changes } = body
+      const given = Object.fromEntries(Object.entries(changes).filter(([, value]) => value !== null))
       if (body.base_model) requireWeights(catalogue, body.base_model)
-      const entity = await updateEntity(db, 'target', keyOf(params), (old) => ({ ...old, ...given }))
+      // With weights that are here, a target whose seed lacked them can be tuned.
+      const mended = body.base_model ? { status: undefined, status_message: undefined } : {}
+      const entity = await updateEntity(db, 'target', keyOf(params), (old) => ({
+        ...old,
+        ...given,
+        ...mended,
+      }))
       if (!entity) throw notFound('target', referenceOf(keyOf(params)))
       return { ...presentTarget(entity), warning_message: null }
     },

@@ -19,6 +19,7 @@ import { listFiles, reach, resolveDataset, type SourceContext } from '../data/so
 import { findByReference, referenceOf } from '../entities/references.ts'
 import { type Entity, readEntity } from '../entities/store.ts'
 import { requireWeights } from '../entities/targets.ts'
+import { integrationProblems } from '../integrations/trackers.ts'
 import type { JobTable } from './list.ts'
 import { type OutputModel, parseOutputModel } from './output-model.ts'
 import { initialState } from './progress.ts'
@@ -28,6 +29,8 @@ export interface CreateContext extends SourceContext {
   db: Queryable
   jobs: JobTable
   catalogue: ServiceContext['catalogue']
+  /** Where metrics can go, and what keeps the keys for it. */
+  tracking: { hasMlflow(): Promise<boolean>; hasWandbKey: boolean; seal(key: string): string }
 }
 
 const DEFAULT_TEMPLATE = '{prompt} {completion}'
@@ -40,7 +43,7 @@ const KEPT = ['description', 'project', 'custom_fields', 'ownership', 'dataset_p
 export async function createJob(
   ctx: CreateContext,
   body: JobCreate,
-  more: { fineTuning?: FineTuningOrigin; validationPath?: string } = {},
+  more: { fineTuning?: FineTuningOrigin; validationPath?: string; wandbKey?: string } = {},
 ): Promise<CustomizationJob> {
   refuseUnstorable(body)
   const id = newId('cust')
@@ -79,9 +82,16 @@ export async function createJob(
     hyperparameters,
     has_warmup: body.hyperparameters.warmup_steps != null,
     ...(more.fineTuning && { fine_tuning: more.fineTuning }),
+    ...(more.wandbKey && { wandb_key: ctx.tracking.seal(more.wandbKey) }),
     ...traceOfRequest(),
     output_model: output?.full ?? null,
-    warnings: warningsOf({ ctx, target, option, body, hasValidation, hasTemplate: chatTemplate !== null }),
+    warnings: [
+      ...warningsOf({ ctx, target, option, hasValidation, hasTemplate: chatTemplate !== null }),
+      ...integrationProblems(body.integrations ?? [], {
+        mlflow: await ctx.tracking.hasMlflow(),
+        wandbKey: ctx.tracking.hasWandbKey || more.wandbKey !== undefined,
+      }),
+    ],
   }
   const now = nowMicros()
   try {
@@ -183,11 +193,10 @@ function warningsOf(args: {
   ctx: CreateContext
   target: Entity
   option: TrainingOption
-  body: JobCreate
   hasValidation: boolean
   hasTemplate: boolean
 }): JobWarning[] {
-  const { ctx, target, option, body } = args
+  const { ctx, target, option } = args
   const warnings: JobWarning[] = []
   const warn = (message: string, explanation: string) => warnings.push({ message, explanation })
   const baseModel = String(target.base_model)
@@ -208,14 +217,11 @@ function warningsOf(args: {
       'the last weights are kept, since none can be told to be the best',
     )
   }
-  if (args.hasTemplate) {
+  if (args.hasTemplate && option.finetuning_type === 'lora') {
     warn(
       'chat_prompt_template is used for training only',
       "answers are made with the model's own chat template",
     )
-  }
-  if (body.integrations?.length) {
-    warn('integrations are not forwarded', 'metrics are in GET /v1/customization/jobs/{id}/status')
   }
   return warnings
 }

@@ -51,10 +51,8 @@ export function registerJobs({ app, ctx, runner }: JobRoutes): void {
       response: jobEntity,
     },
     async ({ body, c }) => {
-      const job = await createJob(ctx, body)
-      if (c.req.header('wandb-api-key')) {
-        c.header('warning', '199 - "metrics are not forwarded to Weights & Biases"')
-      }
+      const wandbKey = c.req.header('wandb-api-key')
+      const job = await createJob(ctx, body, wandbKey ? { wandbKey } : {})
       runner.wake()
       return presentJob(job, nowMicros())
     },

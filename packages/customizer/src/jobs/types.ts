@@ -39,6 +39,8 @@ export interface JobPayload {
   /** `ns/name@version`, or null for a job that only writes its files. */
   output_model: string | null
   warnings: JobWarning[]
+  /** The key for Weights & Biases that came with the request, encrypted. */
+  wandb_key?: string
   /** Only in jobs that OpenAI's API made. */
   fine_tuning?: FineTuningOrigin
   /** Trace of the request that made it; absent while traces are off. */
@@ -69,6 +71,8 @@ export interface JobState {
   weights_sha256: string | null
   commit: string | null
   error: { message: string; detail: string | null; at: string } | null
+  /** What each experiment tracker has of the job already. */
+  tracking?: Record<string, { memory: Record<string, string | number>; sent: Record<string, number> }>
 }
 
 export type CustomizationJob = StoredJob<JobPayload, JobState>

@@ -141,6 +141,23 @@ test('a second job waits, saying so, and can be cancelled while it does', async 
   assert.deepEqual([done.status, done.body.code], [409, 'JOB_NOT_ACTIVE'])
 })
 
+test('as many jobs train at once as may, each with its own failure, and the next one waits for any', async () => {
+  harness = await startHarness(db, {
+    env: { FAKE_STEP_MS: '100' },
+    settings: { NEMO_CUSTOMIZER_JOBS: '2' },
+  })
+  const jobs = [await harness.createJob(), await harness.createJob()]
+  await Promise.all(jobs.map((id) => harness?.waitFor(id, 'running')))
+  const third = await harness.createJob()
+  const waiting = await harness.waitFor(third, 'pending')
+  assert.match(lastLog(waiting).detail, new RegExp(`${jobs.join('|')}.*2 train at a time`))
+  await harness.call('POST', `/v1/customization/jobs/${jobs[0]}/cancel`)
+  await harness.waitFor(third, 'running')
+  assert.equal((await harness.waitFor(jobs[1] ?? '', 'completed')).status, 'completed')
+  assert.equal((await harness.waitFor(third, 'completed')).status, 'completed')
+  assert.equal((await harness.waitFor(jobs[0] ?? '', 'cancelled')).status, 'cancelled')
+})
+
 test('a stop of the platform puts the job back, and the next start goes on from the checkpoint', async () => {
   harness = await startHarness(db, { env: { FAKE_STEP_MS: '60' } })
   const id = await harness.createJob({ output_model: 'demo/resumed' })

@@ -8,7 +8,7 @@ import { inSpan, type Logger } from '@open-nemo/runtime'
 import { LeaseLostError } from '@open-nemo/runtime/jobs/index.ts'
 import { DataError } from '../data/lines.ts'
 import type { JobTable } from '../jobs/list.ts'
-import { ACTIVE, addLog } from '../jobs/progress.ts'
+import { ACTIVE, addLog, FINAL } from '../jobs/progress.ts'
 import type { CustomizationJob } from '../jobs/types.ts'
 import { dataStep } from './data-step.ts'
 import { adapterStep, entityStep, type ModelContext, removeEntity, serveStep } from './model-steps.ts'
@@ -22,6 +22,8 @@ export interface RunnerOptions extends ModelContext, TrainContext {
   /** Folder with one work folder for each job. */
   dir: string
   log: Logger
+  /** Logs what a run learns elsewhere, until the returned function is called with how the job ended, if it did. */
+  track?: (run: Run) => (ended?: JobStatus) => Promise<void>
   leaseMs?: number
   heartbeatMs?: number
   idleMs?: number
@@ -54,12 +56,13 @@ const LOG_BYTES = 256 * 1024
 // Large and of no use once a job has ended; events and logs stay.
 const LEFTOVERS = ['data', 'checkpoints', 'output', 'output.upload', 'chat_template.jinja']
 
-/** Works through the queue, one job at a time, and takes up what an earlier life of this customizer left. */
+/** Works through the queue, so many jobs at a time, and takes up what an earlier life of this customizer left. */
 export function createRunner(options: RunnerOptions): Runner {
   const { jobs, owner, log, executor } = options
   const { leaseMs = 30_000, heartbeatMs = 1000, idleMs = 2000 } = options
   const stopping = new AbortController()
-  let active: { id: string; abort: AbortController } | undefined
+  const active = new Map<string, AbortController>()
+  const { jobs: places } = options.config
   let wakeUp = new AbortController()
   const workdir = (id: string) => join(options.dir, id)
 
@@ -73,20 +76,31 @@ export function createRunner(options: RunnerOptions): Runner {
         },
       )
     }
+    const working = new Set<Promise<void>>()
     while (!stopping.signal.aborted) {
-      const job = await jobs.claim({ owner, leaseMs, statuses: ACTIVE }).catch((err) => {
-        log.error({ err }, 'no job could be claimed')
-        return undefined
-      })
+      const job = working.size < places ? await claim() : undefined
       if (job) {
-        await work(job).catch((err) => log.error({ err, job: job.id }, 'a job was left unfinished'))
+        const done = work(job)
+          .catch((err) => log.error({ err, job: job.id }, 'a job was left unfinished'))
+          .finally(() => {
+            working.delete(done)
+            wakeUp.abort()
+          })
+        working.add(done)
       } else {
         const signal = AbortSignal.any([wakeUp.signal, stopping.signal])
         await sleep(idleMs, undefined, { signal }).catch(() => undefined)
         wakeUp = new AbortController()
       }
     }
+    await Promise.all(working)
   }
+
+  const claim = () =>
+    jobs.claim({ owner, leaseMs, statuses: ACTIVE }).catch((err) => {
+      log.error({ err }, 'no job could be claimed')
+      return undefined
+    })
 
   /** Frees what the earlier life held, and ends trainers of jobs that have ended. */
   async function prepare(): Promise<void> {
@@ -102,26 +116,29 @@ export function createRunner(options: RunnerOptions): Runner {
 
   async function work(job: CustomizationJob): Promise<void> {
     const abort = new AbortController()
-    active = { id: job.id, abort }
+    active.set(job.id, abort)
     const run = createRun({ jobs, job, owner, workdir: workdir(job.id), signal: abort.signal })
     const stopped = () => abort.abort('shutdown' satisfies StopReason)
     stopping.signal.addEventListener('abort', stopped, { once: true })
     if (stopping.signal.aborted) stopped()
     if (job.isCancelRequested) abort.abort('cancel' satisfies StopReason)
     const beating = heartbeat(run, abort)
+    const untrack = options.track?.(run)
     log.info({ job: job.id, step: job.step, attempt: job.attempt }, 'job taken up')
     try {
       void markWaiting().catch((err) => log.warn({ err }, 'waiting jobs could not be marked'))
       await inSpan(spanOf(job), async () => {
         await runSteps(run, await firstStep(run, job.step))
+        await untrack?.('completed')
         await finish(run, 'completed')
       })
     } catch (err) {
       await conclude(run, err)
+      await untrack?.(FINAL.includes(run.status as JobStatus) ? (run.status as JobStatus) : undefined)
     } finally {
       clearInterval(beating)
       stopping.signal.removeEventListener('abort', stopped)
-      active = undefined
+      active.delete(job.id)
     }
   }
 
@@ -139,7 +156,7 @@ export function createRunner(options: RunnerOptions): Runner {
     }, heartbeatMs)
   }
 
-  let failing: string = STEPS[0]?.part ?? ''
+  const failing = new WeakMap<Run, string>()
   async function runSteps(run: Run, from: string): Promise<void> {
     const at = STEPS.findIndex((step) => step.name === from)
     // A job may have been killed after its last step, before its status was set.
@@ -147,7 +164,7 @@ export function createRunner(options: RunnerOptions): Runner {
     for (let i = first; i < STEPS.length; i++) {
       const step = STEPS[i]
       if (!step) break
-      failing = step.part
+      failing.set(run, step.part)
       throwIfStopped(run.signal)
       await inSpan({ name: `step ${step.name}` }, () => step.work(options, run))
       await run.completeStep(STEPS[i + 1]?.name ?? DONE)
@@ -187,7 +204,11 @@ export function createRunner(options: RunnerOptions): Runner {
     await executor.clear({ id: run.id, workdir: run.workdir })
     const at = nowMicros()
     void run.update((state) => ({
-      ...addLog(state, { updated_at: at, message: `${failing}Failed`, detail: message }),
+      ...addLog(state, {
+        updated_at: at,
+        message: `${failing.get(run) ?? STEPS[0]?.part}Failed`,
+        detail: message,
+      }),
       error: { message, detail, at },
     }))
     await finish(run, 'failed')
@@ -202,12 +223,17 @@ export function createRunner(options: RunnerOptions): Runner {
 
   /** Tells the jobs behind the active one what they wait for. */
   async function markWaiting(): Promise<void> {
-    const id = active?.id
-    if (!id) return
-    for (const job of await jobs.select(`status = 'created' AND owner IS NULL AND id <> $1`, [id])) {
+    const ids = [...active.keys()]
+    if (ids.length < places) return
+    const detail =
+      places === 1
+        ? `waiting for job ${ids[0]}: one job trains at a time`
+        : `waiting for one of the jobs ${ids.join(', ')}: ${places} train at a time (NEMO_CUSTOMIZER_JOBS)`
+    for (const job of await jobs.select(`status = 'created' AND owner IS NULL AND id <> ALL($1::text[])`, [
+      ids,
+    ])) {
       await jobs.update(job.id, (now) => {
         if (now.status !== 'created' || now.owner !== null) return undefined
-        const detail = `waiting for job ${id}: one job trains at a time`
         const entry = { updated_at: nowMicros(), message: 'NotEnoughResources', detail }
         return { status: 'pending', state: addLog(now.state, entry) }
       })
@@ -221,7 +247,7 @@ export function createRunner(options: RunnerOptions): Runner {
       void markWaiting().catch((err) => log.warn({ err }, 'waiting jobs could not be marked'))
     },
     cancel(id) {
-      if (active?.id === id) active.abort.abort('cancel' satisfies StopReason)
+      active.get(id)?.abort('cancel' satisfies StopReason)
     },
     forget: async (id) => {
       await executor.clear({ id, workdir: workdir(id) })
