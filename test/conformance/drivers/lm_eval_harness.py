@@ -19,7 +19,7 @@ MODEL = "smollm2/smollm2-135m-instruct"
 COLOURS = ("red", "green", "blue", "white")
 CHOICES = [
     {"question": f"What is {n} plus {n + 1}?", "choices": [f"{2 * n + 1}", f"{2 * n}", f"{n + 7}", "a cat"], "answer": 0}
-    for n in range(12)
+    for n in range(4)
 ] + [
     {"question": q, "choices": c, "answer": a}
     for q, c, a in (

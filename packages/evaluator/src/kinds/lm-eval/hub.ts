@@ -61,14 +61,14 @@ export async function answerHub(
 ): Promise<void> {
   const path = (request.url ?? '').slice('/hub'.length)
   const elsewhere = path.startsWith('/away/') ? ctx.away.get(path.slice('/away/'.length)) : undefined
+  if (!elsewhere && path.startsWith('/away/')) {
+    response.statusCode = 404
+    response.end()
+    return
+  }
   const hub = elsewhere ? undefined : await hubFor(ctx, path)
   const url = elsewhere ?? `${hub?.url}${path}`
-  const headers: Record<string, string> = { 'accept-encoding': 'identity' }
-  for (const name of PASSED_ON) {
-    const value = request.headers[name]
-    if (typeof value === 'string') headers[name] = value
-  }
-  if (hub?.token) headers.authorization = `Bearer ${hub.token}`
+  const headers = passedOn(request, hub)
   const method = request.method ?? 'GET'
   const body = method === 'POST' ? await buffer(request) : undefined
   const found = await ctx.fetch(url, {
@@ -79,6 +79,30 @@ export async function answerHub(
     ...(body ? { body } : {}),
   })
   response.statusCode = found.status
+  giveBack(ctx, { found, hub, url, here: `http://${request.headers.host}/hub` }, response)
+  if (method === 'HEAD' || !found.body) {
+    response.end()
+    return
+  }
+  await pipeline(Readable.fromWeb(found.body as Parameters<typeof Readable.fromWeb>[0]), response)
+}
+
+function passedOn(request: IncomingMessage, hub: Hub | undefined): Record<string, string> {
+  const headers: Record<string, string> = { 'accept-encoding': 'identity' }
+  for (const name of PASSED_ON) {
+    const value = request.headers[name]
+    if (typeof value === 'string') headers[name] = value
+  }
+  if (hub?.token) headers.authorization = `Bearer ${hub.token}`
+  return headers
+}
+
+function giveBack(
+  ctx: HubContext,
+  from: { found: Response; hub: Hub | undefined; url: string; here: string },
+  response: ServerResponse,
+): void {
+  const { found, hub, url, here } = from
   for (const name of GIVEN_BACK) {
     const value = found.headers.get(name)
     if (value !== null) response.setHeader(name, value)
@@ -87,12 +111,7 @@ export async function answerHub(
   const location = found.headers.get('location')
   if (location) response.setHeader('location', wayTo(ctx, hub, new URL(location, url).href))
   const link = found.headers.get('link')
-  if (link && hub) response.setHeader('link', nextPages(link, hub, `http://${request.headers.host}/hub`))
-  if (method === 'HEAD' || !found.body) {
-    response.end()
-    return
-  }
-  await pipeline(Readable.fromWeb(found.body as Parameters<typeof Readable.fromWeb>[0]), response)
+  if (link && hub) response.setHeader('link', nextPages(link, hub, here))
 }
 
 /** Where the forwarder answers for a URL that a hub named. */
