@@ -62,19 +62,28 @@ function section(world: World, name: string | undefined, field: string) {
   return out
 }
 
-/** Targets and templates name weights that only NVIDIA's images bring; ours offers its catalogue's. */
+/** What our image cannot do of what a modelConfig asks for; the Customizer's targets say the rest one by one. */
 function targetNotes(given: Fields): string[] {
-  const names = (key: string, inside: string) =>
-    Object.entries(((given[key] as Fields | undefined)?.[inside] as Fields | undefined) ?? {})
-      .filter(([, v]) => (v as { enabled?: boolean } | null)?.enabled !== false)
-      .map(([name]) => name)
-  const targets = names('customizationTargets', 'targets')
-  const templates = names('customizationConfigTemplates', 'templates')
-  if (targets.length + templates.length === 0) return []
-  const shown = [...targets, ...templates].slice(0, 6).join(', ')
+  const { targets, hfTargetDownload } = (given.customizationTargets ?? {}) as {
+    targets?: Record<string, { model_uri?: string; enabled?: boolean } | null>
+    hfTargetDownload?: { enabled?: boolean }
+  }
+  const fromNgc = Object.entries(targets ?? {})
+    .filter(([, target]) => target?.enabled !== false && target?.model_uri?.startsWith('ngc://'))
+    .map(([name]) => name)
+  const shown = `${fromNgc.slice(0, 4).join(', ')}${fromNgc.length > 4 ? '…' : ''}`
   return [
-    `spec.modelConfig: ${targets.length} customizationTargets and ${templates.length} customizationConfigTemplates ` +
-      `(${shown}…) are handed on and without effect in our image, which offers the targets and configs of its own models`,
+    ...(fromNgc.length > 0
+      ? [
+          `spec.modelConfig: our image fetches nothing from NGC. Targets whose weights it has by another name are ` +
+            `tuned with those, the others are listed as failed: ${shown}`,
+        ]
+      : []),
+    ...(hfTargetDownload?.enabled
+      ? [
+          'spec.modelConfig: hfTargetDownload is without effect in our image: models come from its models.json',
+        ]
+      : []),
   ]
 }
 

@@ -253,7 +253,9 @@ export const CLUSTER: KubeObject[] = [
     apiVersion: 'v1',
     kind: 'ConfigMap',
     metadata: { name: 'models' },
-    data: { customizationTargets: 'targets:\n  meta/llama@1.0: {enabled: true}\n' },
+    data: {
+      customizationTargets: 'targets:\n  meta/llama@1.0: {enabled: true, model_uri: ngc://nvidia/llama}\n',
+    },
   },
   {
     apiVersion: 'v1',
