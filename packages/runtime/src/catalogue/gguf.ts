@@ -24,6 +24,9 @@ export class GgufError extends Error {
 const MAX_COUNT = 10_000_000
 const MAX_STRING = 64 * 1024 * 1024
 const CHUNK = 1024 * 1024
+const MAX_ALIGNMENT = 1024 * 1024
+/** Arrays in arrays; llama.cpp itself reads none. */
+const MAX_NESTING = 4
 
 const SCALAR_BYTES: Record<number, number> = {
   0: 1,
@@ -86,7 +89,8 @@ export async function readGgufLayout(path: string): Promise<GgufLayout> {
     const tensors: GgufTensorInfo[] = []
     for (let i = 0; i < count; i++) tensors.push(await reader.tensor())
     const alignment = Number(meta.get('general.alignment') ?? 32)
-    if (!(alignment > 0)) throw new GgufError(path, `its alignment is ${alignment}`)
+    if (!(Number.isSafeInteger(alignment) && alignment > 0 && alignment <= MAX_ALIGNMENT))
+      throw new GgufError(path, `its alignment is ${alignment}`)
     const dataAt = Math.ceil(reader.offset / alignment) * alignment
     const architecture = String(meta.get('general.architecture') ?? '')
     return { tensors, tensorsAt, dataAt, alignment, architecture, metadata: meta, valuesAt }
@@ -123,16 +127,20 @@ async function readHeader(reader: Reader, path: string): Promise<GgufInfo> {
   const { meta, count } = await readMetadata(reader, path)
   let numParameters = 0
   for (let i = 0; i < count; i++) numParameters += (await reader.tensor()).shape.reduce((a, b) => a * b, 1)
+  if (!Number.isSafeInteger(numParameters)) throw new GgufError(path, 'its tensors are larger than any file')
   const architecture = String(meta.get('general.architecture') ?? '')
   if (architecture === '') throw new GgufError(path, 'it names no architecture')
   const text = (key: string) => {
     const value = meta.get(key)
     return value === undefined ? undefined : String(value)
   }
+  const contextSize = Number(meta.get(`${architecture}.context_length`) ?? 0)
+  if (!Number.isSafeInteger(contextSize) || contextSize < 0)
+    throw new GgufError(path, `its context_length is ${contextSize}`)
   return {
     architecture,
     numParameters,
-    contextSize: Number(meta.get(`${architecture}.context_length`) ?? 0),
+    contextSize,
     chatTemplate: text('tokenizer.chat_template'),
     license: text('general.license'),
     name: text('general.name'),
@@ -145,13 +153,21 @@ class Reader {
   private buffer: Buffer = Buffer.alloc(0)
   private at = 0
   private position = 0
+  private size: number | undefined
 
   constructor(handle: FileHandle, path: string) {
     this.handle = handle
     this.path = path
   }
 
+  /** Refuses lengths that the file does not have, before memory is taken for them. */
+  private async expect(length: number): Promise<void> {
+    this.size ??= (await this.handle.stat()).size
+    if (length > this.size - this.offset) throw new GgufError(this.path, 'its header is cut off')
+  }
+
   async bytes(length: number): Promise<Buffer> {
+    if (this.buffer.length - this.at < length) await this.expect(length)
     while (this.buffer.length - this.at < length) {
       const chunk = Buffer.alloc(Math.max(CHUNK, length))
       const { bytesRead } = await this.handle.read(chunk, 0, chunk.length, this.position)
@@ -184,24 +200,28 @@ class Reader {
   }
 
   /** A string or a number; undefined for arrays, which are skipped. */
-  async value(type: number): Promise<string | number | undefined> {
+  async value(type: number, depth = 0): Promise<string | number | undefined> {
     if (type === TYPE_STRING) return this.string()
-    if (type === TYPE_ARRAY) return this.skipArray()
+    if (type === TYPE_ARRAY) return this.skipArray(depth + 1)
     const size = SCALAR_BYTES[type]
     if (size === undefined)
       throw new GgufError(this.path, `a value in its header has the unknown type ${type}`)
     return readScalar(type, await this.bytes(size))
   }
 
-  private async skipArray(): Promise<undefined> {
+  private async skipArray(depth: number): Promise<undefined> {
+    if (depth > MAX_NESTING) throw new GgufError(this.path, 'it has arrays in arrays in arrays')
     const type = await this.uint32()
     const length = await this.count()
     const size = SCALAR_BYTES[type]
-    for (let i = 0; i < length; i++) {
-      if (size !== undefined) await this.bytes(size)
-      else await this.value(type)
-    }
+    if (size !== undefined) await this.skip(length * size)
+    else for (let i = 0; i < length; i++) await this.value(type, depth)
     return undefined
+  }
+
+  private async skip(length: number): Promise<void> {
+    await this.expect(length)
+    for (let left = length; left > 0; left -= CHUNK) await this.bytes(Math.min(left, CHUNK))
   }
 
   /** Bytes read so far. */
@@ -215,7 +235,10 @@ class Reader {
     if (dimensions > 8) throw new GgufError(this.path, `a tensor has ${dimensions} dimensions`)
     const shape: number[] = []
     for (let i = 0; i < dimensions; i++) shape.push(await this.uint64())
-    return { name, shape, type: await this.uint32(), offset: await this.uint64() }
+    const tensor = { name, shape, type: await this.uint32(), offset: await this.uint64() }
+    if (![...shape, tensor.offset].every(Number.isSafeInteger))
+      throw new GgufError(this.path, 'the place or shape of a tensor is beyond all files')
+    return tensor
   }
 }
 
