@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import { ApiError, nowMicros } from '@open-nemo/contract'
 import type { Database, Logger } from '@open-nemo/runtime'
 import { type Lease, LeaseLostError } from '@open-nemo/runtime/jobs/index.ts'
@@ -42,6 +44,7 @@ export async function runJob(services: JobServices, job: Job, signal: AbortSigna
     await jobs.release(lease, { status, state: { ...state.value, ...change, ended_at: nowMicros() } })
     await db.query('DELETE FROM evaluator.job_secrets WHERE job = $1', [job.id])
     await dropKept(db, job.id)
+    await rm(join(services.dir, job.id), { recursive: true, force: true })
     log.info({ job: job.id, status }, 'evaluation job ended')
   }
   log.info({ job: job.id, attempt: job.attempt, type: job.payload.config.type }, 'evaluation job taken up')

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
 import { chmod, copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -134,6 +135,10 @@ test('a task on data of the Data Store: key at the model, none in the process, s
   const log = await logOf(ended.id)
   assert.match(log, /6 requests to the model/)
   assert.ok(!log.includes('sk-very-secret-1'))
+  // Both go once the job has ended.
+  const workdir = join(h.context.dataDir, 'jobs', ended.id)
+  for (const end = Date.now() + 5000; existsSync(workdir) && Date.now() < end; ) await sleep(20)
+  assert.equal(existsSync(workdir), false)
   const kept = await db.query('SELECT 1 FROM evaluator.kept WHERE job = $1', [ended.id])
   assert.equal(kept.length, 0)
   const files = await h.download(`/v1/evaluation/jobs/${ended.id}/download-results`)
