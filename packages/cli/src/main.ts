@@ -46,6 +46,14 @@ program
   })
 
 program
+  .command('collect-garbage')
+  .description('let the data store remove what no branch, tag or pull request reaches any more')
+  .option('--url <url>', 'data store to ask, where it is not that of NEMO_HOME')
+  .action(async (options: { url?: string }) => {
+    process.exitCode = await (await import('./commands/manage.ts')).collectGarbage(config(), options.url)
+  })
+
+program
   .command('serve')
   .description('run one service alone, as pods do, from environment variables')
   .addArgument(new Argument('<service>').choices(SERVICE_NAMES))

@@ -3,6 +3,7 @@ import { createReadStream, existsSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { collected } from '@open-nemo/contract/data-store/schemas.ts'
 import { readLock } from '@open-nemo/runtime'
 import { homePaths, type PlatformConfig } from '../platform/config.ts'
 
@@ -43,6 +44,35 @@ export async function status(config: PlatformConfig): Promise<number> {
   const { services } = (await res.json()) as { services: Record<string, string> }
   for (const [name, state] of Object.entries(services)) console.log(`  ${name.padEnd(14)} ${state}`)
   return res.ok ? 0 : 1
+}
+
+/**
+ * `nemoctl collect-garbage`: lets the data store remove what nothing reaches any more, at `url` or of the platform that
+ * holds NEMO_HOME. Returns the exit code.
+ */
+export async function collectGarbage(config: PlatformConfig, url: string | undefined): Promise<number> {
+  const holder = await readLock(homePaths(config.home).lock)
+  const urls = holder?.info.urls as Record<string, string> | undefined
+  const base = url ?? urls?.dataStore
+  if (!base) {
+    console.error(`Nothing runs on ${config.home}. Start it with \`nemoctl up\`, or give --url.`)
+    return 3
+  }
+  const answer = await fetch(new URL('/v1/datastore/collect', base), { method: 'POST' }).catch((err) => {
+    console.error(`The data store at ${base} does not answer: ${err.cause?.message ?? err.message}`)
+  })
+  if (!answer) return 1
+  const body = await answer.text()
+  if (!answer.ok) {
+    console.error(`The data store at ${base} answered ${answer.status}: ${body.slice(0, 500)}`)
+    return 1
+  }
+  const freed = collected.parse(JSON.parse(body))
+  console.log(
+    `Looked at ${freed.repositories} repositories: removed ${freed.lfs_objects} LFS objects ` +
+      `(${freed.lfs_bytes} bytes) and ${freed.git_objects} git objects.`,
+  )
+  return 0
 }
 
 /** `nemoctl logs`: prints the platform's log, one line for people per record; `follow` goes on as it grows. */

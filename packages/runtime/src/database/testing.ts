@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { chownSync, existsSync, globSync } from 'node:fs'
+import { chownSync, existsSync, globSync, rmSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -20,6 +20,8 @@ export interface TestServer {
   kill(): Promise<void>
   start(): Promise<void>
   stop(): Promise<void>
+  /** Lets this process end without stop; the server goes with it. */
+  leave(): void
 }
 
 const NOBODY = 65_534
@@ -79,6 +81,13 @@ export async function startTestServer(bin: string, options: { tls?: boolean } = 
       if (server.exitCode === null && server.signalCode === null) await end('SIGINT')
       await rm(dir, { recursive: true, force: true })
     },
+    leave: () => {
+      server.unref()
+      process.once('exit', () => {
+        server.kill('SIGKILL')
+        rmSync(dir, { recursive: true, force: true })
+      })
+    },
   }
 }
 
@@ -121,7 +130,7 @@ function ownServer(): Promise<TestServer> {
   const bin = findPostgres()
   if (!bin) throw new Error('NEMO_TEST_DATABASE=server: PostgreSQL server programs are not installed')
   own ??= startTestServer(bin).then((server) => {
-    process.once('beforeExit', () => void server.stop())
+    server.leave()
     return server
   })
   return own
