@@ -4,6 +4,7 @@ import type { Env } from '../python/index.ts'
 import { ensureCheckpoint, ensureFiles, ensureFloatGguf, ensureGguf } from './ensure.ts'
 import { CatalogueError } from './errors.ts'
 import { entryToModel, readEntries } from './file.ts'
+import { localFile } from './local-files.ts'
 import { modelOfStore } from './model-store.ts'
 import { embeddingModel, LLAMA_NAME, referenceModel } from './seeds.ts'
 import type { Catalogue, CatalogueModel } from './types.ts'
@@ -20,7 +21,7 @@ export * from './types.ts'
  * Reads the catalogue: the built-in models and those of `models.json` below `home`. Nothing is fetched before an
  * `ensure…` asks for it. `NEMO_LLAMA_ALIASES=true` lets the reference model answer to the names of Llama 3.2 1B.
  * `NEMO_EMBEDDING_ALIASES=true` does the same for the embedding model and NVIDIA's names.
- * In a NIM with a model store (`NIM_CACHE_PATH`) it is the one model that is served there.
+ * In a NIM with a model store (`NIM_CACHE_PATH`) it is the one model that is served there, and the image's embedding model.
  * Throws CatalogueError naming the entry and field at fault.
  */
 export async function loadCatalogue(args: { env: Env; home: string; cacheDir: string }): Promise<Catalogue> {
@@ -30,7 +31,7 @@ export async function loadCatalogue(args: { env: Env; home: string; cacheDir: st
   const known = [...builtin, ...entries.map((entry) => entryToModel(entry, args.home))]
   const context = { cacheDir: args.cacheDir, env: args.env }
   const only = await modelOfStore(context, known)
-  const models = only ? [only] : known
+  const models = only ? [only, ...(await shippedEmbedding(context, known, only))] : known
   const byName = new Map<string, CatalogueModel>()
   for (const model of models) {
     for (const name of [model.id, ...model.names]) {
@@ -49,6 +50,17 @@ export async function loadCatalogue(args: { env: Env; home: string; cacheDir: st
     ensureCheckpoint: (model, onProgress) => ensureCheckpoint(context, model, onProgress),
     template: (model) => readTemplate(model),
   }
+}
+
+/** The embedding model where it came with the container image: a NIM answers for it beside its own model. */
+async function shippedEmbedding(
+  context: { env: Env; cacheDir: string },
+  known: readonly CatalogueModel[],
+  only: CatalogueModel,
+): Promise<CatalogueModel[]> {
+  const model = known.find((each) => each.task === 'embedding')
+  const isWanted = model && only.task === undefined && only.id !== model.id
+  return isWanted && (await localFile(context, model)) ? [model] : []
 }
 
 function readTemplate(model: CatalogueModel): string {

@@ -7,9 +7,9 @@ import { debianLayer } from '../debian.ts'
 import type { ImageSpec } from '../image.ts'
 import type { LayerSpec } from '../layer.ts'
 import { LayerFiles } from '../tar.ts'
-import { type BuildContext, HOME, MB, modelLayer, ROOT, USER } from './common.ts'
+import { type BuildContext, embeddingLayer, HOME, MB, modelLayer, ROOT, USER } from './common.ts'
 
-/** All TypeScript services, operators, hooks and nemoctl, with the reference model inside. No shell. */
+/** All TypeScript services, operators, hooks and nemoctl, with the reference model and the embedding model inside. No shell. */
 export async function servicesImage(context: BuildContext): Promise<ImageSpec> {
   return {
     reference: 'localhost/open-nemo/services:0.1.0',
@@ -22,6 +22,7 @@ export async function servicesImage(context: BuildContext): Promise<ImageSpec> {
       }),
       nodeLayer(),
       modelLayer(context),
+      embeddingLayer(context),
       modulesLayer(),
       await sourcesLayer(),
     ],
@@ -44,7 +45,7 @@ export async function servicesImage(context: BuildContext): Promise<ImageSpec> {
       User: USER,
       WorkingDir: `/${HOME}`,
     },
-    limit: 280 * MB,
+    limit: 380 * MB,
   }
 }
 
