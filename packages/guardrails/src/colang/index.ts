@@ -1,25 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-import { createHash } from 'node:crypto'
 import {
   type ColangSource,
   type CompileDialog,
   ConfigProblems,
   type DialogEngine,
-  type Message,
   type Problem,
 } from '../engine/types.ts'
 import { type CompiledFlow, compileFlow } from './compile.ts'
-import { type Conversation, type DialogRules, runTurn, userText } from './dialog.ts'
+import { type DialogRules, runTurn, userText } from './dialog.ts'
 import { Index } from './index-of-texts.ts'
-import { newDialogState } from './machine.ts'
+import { Memory } from './memory.ts'
 import { defineBlock } from './parse.ts'
 import { allStatements, type Flow, type Program } from './program.ts'
 import { runRailFlow } from './rail-flow.ts'
 import { ColangError, readBlocks } from './source.ts'
 import { compileV2 } from './v2.ts'
-
-// A conversation that is not remembered goes on without what it had found out: flows begin anew.
-const REMEMBERED = 1000
 
 /** Compiles Colang files into the rails and dialogs they define; of 2.x the guardrail flows. See CompileDialog. */
 export const compileDialog: CompileDialog = (sources, data) => {
@@ -136,36 +131,4 @@ function callsOf(program: Program): DialogEngine['calls'] {
       return own ? [] : [{ name: one.flow, file: flow.file, line: one.line }]
     }),
   )
-}
-
-/** Where the last conversations stand, by what was said in them, so that requests need no session. */
-class Memory {
-  private readonly kept = new Map<string, string>()
-
-  recall(messages: readonly Message[]): Conversation {
-    const found = this.kept.get(keyOf(messages))
-    return found === undefined ? { state: newDialogState(), history: historyOf(messages) } : JSON.parse(found)
-  }
-
-  keep(messages: readonly Message[], conversation: Conversation): void {
-    const key = keyOf(messages)
-    this.kept.delete(key)
-    this.kept.set(key, JSON.stringify(conversation))
-    const oldest = this.kept.keys().next().value
-    if (this.kept.size > REMEMBERED && oldest !== undefined) this.kept.delete(oldest)
-  }
-}
-
-function keyOf(messages: readonly Message[]): string {
-  const said = messages.filter(({ role }) => role === 'user' || role === 'assistant')
-  return createHash('sha256')
-    .update(JSON.stringify(said.map(({ role, content }) => [role, content])))
-    .digest('base64')
-}
-
-function historyOf(messages: readonly Message[]): string {
-  const said = messages.filter(({ role }) => role === 'user' || role === 'assistant')
-  return said
-    .map(({ role, content }) => `${role === 'user' ? 'user' : 'bot'} "${String(content)}"\n`)
-    .join('')
 }

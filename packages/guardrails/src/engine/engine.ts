@@ -67,7 +67,7 @@ export function startTurn(request: TurnRequest, services: EngineServices): Turn 
 
 /** Which rails of a stage run: all, none, or those a request names. */
 export function chosenRails(
-  turn: Turn,
+  turn: Pick<Turn, 'config'>,
   stage: Stage,
   options: GenerationOptions | null | undefined,
 ): readonly Rail[] {
@@ -105,27 +105,34 @@ export async function checkTurn(
   return { turn, statuses, block }
 }
 
+/** Begins to ask the main model; what it gives is used when the rails of the input have passed. */
+export type StartAnswer<T> = (turn: Turn, signal: AbortSignal) => T
+
 /** A turn whose incoming text has passed, or not: what is left to do with it. */
-export interface PreparedTurn {
+export interface PreparedTurn<T = Promise<ChatAnswer>> {
   turn: Turn
   options: GenerationOptions | null | undefined
   /** Whether the main model is to answer; otherwise `outcome` is how the turn ends. */
   wantsModel: boolean
   outcome?: TurnOutcome
-  early?: Speculation | undefined
+  /** The answer that was asked for beside the rails of the input. */
+  early?: T | undefined
 }
 
-/** Runs everything up to the main model: rails of the input, retrieval, the dialog. */
-export async function prepareTurn(
+/**
+ * Runs everything up to the main model: rails of the input, retrieval, the dialog. Where the configuration permits
+ * it, `start` is called before the rails, and stopped when one of them blocks.
+ */
+export async function prepareTurn<T>(
   request: TurnRequest,
   services: EngineServices,
-  beside = false,
-): Promise<PreparedTurn> {
+  start?: StartAnswer<T>,
+): Promise<PreparedTurn<T>> {
   const turn = startTurn(request, services)
   const { options } = request
   const ended = (outcome: TurnOutcome) => ({ turn, options, wantsModel: false, outcome })
   if (!wantsAnswer(options)) return ended(await checkOnly(turn, options))
-  const early = beside ? speculate(turn) : undefined
+  const early = start && speculate(turn, start)
   const block = await runIncoming(turn, options).catch((err) => {
     early?.stop()
     throw err
@@ -138,20 +145,25 @@ export async function prepareTurn(
   if (refused) return ended(blocked(turn, refused))
   const dialog = await runDialog(turn, options)
   if (dialog) return ended(await finishDialog(turn, dialog, options))
-  return { turn, options, wantsModel: true, early }
+  return { turn, options, wantsModel: true, early: early?.answer }
 }
 
 /** The rest of a prepared turn: the main model's answer and its rails. */
 export async function respondFrom(prepared: PreparedTurn): Promise<TurnOutcome> {
   const { turn, options, early, outcome } = prepared
   if (outcome) return outcome
-  const answer = await (early ? early.answer : generate(turn, turn.signal))
+  const answer = await (early ?? generate(turn, turn.signal))
   return finishAnswer(turn, answer, options)
 }
 
 /** Runs a whole turn: rails of the input, retrieval, the dialog or the main model, rails of the output. */
 export async function respond(request: TurnRequest, services: EngineServices): Promise<TurnOutcome> {
-  return respondFrom(await prepareTurn(request, services, true))
+  const ahead: StartAnswer<Promise<ChatAnswer>> = (turn, signal) => {
+    const answer = generate(turn, signal)
+    answer.catch(() => undefined)
+    return answer
+  }
+  return respondFrom(await prepareTurn(request, services, ahead))
 }
 
 /** With dialog off the last assistant message is what the output rails check, as if it had been generated. */
@@ -285,21 +297,15 @@ async function runToolOutput(
   return result.block
 }
 
-interface Speculation {
-  answer: Promise<ChatAnswer>
-  stop: () => void
-}
-
 /** Asks the main model beside the input rails, where the configuration permits it. */
-function speculate(turn: Turn): Speculation | undefined {
+function speculate<T>(turn: Turn, start: StartAnswer<T>): { answer: T; stop: () => void } | undefined {
   const { config, variables } = turn
   const hasChunks =
     variables.relevant_chunks !== undefined || config.retrieve(String(variables.user_message)) !== ''
   if (!config.speculative || config.rails.input.length === 0 || config.rails.tool_input.length || hasChunks)
     return undefined
   const abort = new AbortController()
-  const answer = generate(turn, AbortSignal.any([turn.signal, abort.signal]))
-  answer.catch(() => undefined)
+  const answer = start(turn, AbortSignal.any([turn.signal, abort.signal]))
   return { answer, stop: () => abort.abort(new Error('an input rail blocked')) }
 }
 
