@@ -10,7 +10,8 @@ export interface Resource {
   namespaced: boolean
 }
 
-const BUILT_IN: [string, Record<string, string>][] = [
+/** Kinds of Kubernetes itself that operators use, with their plurals. */
+export const BUILT_IN: [string, Record<string, string>][] = [
   [
     'v1',
     {

@@ -9,8 +9,6 @@ import { type Readiness, readiness, statusFrom } from './readiness.ts'
 import type { Build, BuildInput, CommonSpec, Fields, NemoKind } from './types.ts'
 import { accessObjects, deployment, labelsOf, OWNED_KINDS, selectorOf } from './workload.ts'
 
-/** While pods are not ready their own state is looked at this often: nothing announces it. */
-const LOOK_AGAIN_MS = 2_000
 const NOTES_SHOWN = 20
 
 /** The controller of a kind of NeMo service. */
@@ -33,6 +31,9 @@ export function nemoController<S extends CommonSpec>(kind: NemoKind<S>): Control
       const refs = kind.references(parsed.data, resource.metadata.name)
       return [...refs, ...envReferences(parsed.data.env)]
     },
+    // Why a Deployment is not available, its pods say best.
+    concerns: ({ kind: changed, metadata }) =>
+      changed === 'Pod' && metadata.labels?.app ? [metadata.labels.app] : [],
     plan: (resource, world) => plan(kind, resource, world),
   }
 }
@@ -71,9 +72,6 @@ function plan<S extends CommonSpec>(kind: NemoKind<S>, resource: KubeObject, wor
     remove: outward.remove,
     status,
     events,
-    ...(found.state === 'Ready' || found.reason === 'ScaledDown' || missing.length > 0
-      ? {}
-      : { requeueAfterMs: LOOK_AGAIN_MS }),
   }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { KINDS, SCHEMA_MARK, VERSION } from '@open-nemo/contract/kubernetes/crds.ts'
+import { BUILT_IN } from '../framework/resources.ts'
 import type { KubeObject, ObjectMeta } from '../framework/types.ts'
 
 type Json = Record<string, unknown>
@@ -23,10 +24,9 @@ const NOT_FOUND = { reason: 'NotFound', message: 'not found' }
 
 const kindOf = new Map([
   ...KINDS.map((k) => [k.plural, { kind: k.kind, apiVersion: `${k.group}/${VERSION}` }] as const),
-  ['configmaps', { kind: 'ConfigMap', apiVersion: 'v1' }],
-  ['secrets', { kind: 'Secret', apiVersion: 'v1' }],
-  ['events', { kind: 'Event', apiVersion: 'v1' }],
-  ['leases', { kind: 'Lease', apiVersion: 'coordination.k8s.io/v1' }],
+  ...BUILT_IN.flatMap(([apiVersion, kinds]) =>
+    Object.entries(kinds).map(([kind, plural]) => [plural, { kind, apiVersion }] as const),
+  ),
 ])
 
 /**
