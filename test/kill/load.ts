@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Random } from '../../packages/runtime/src/testing/hostile.ts'
 import { acknowledged, NotAcknowledged, post, read, readObject, unlike } from './calls.ts'
 import type { Ledger } from './ledger.ts'
 import type { Victim } from './platform.ts'
-import type { Random } from './random.ts'
 import { commitTwoFiles, pushCommit, REPO, SPACE, uploadLfs, uploadOpenAiFile } from './store-load.ts'
 
 export const BASE = 'smollm2/smollm2-135m-instruct'
@@ -28,7 +28,7 @@ const KINDS: Record<string, { work: Kind; loops: number; pauseMs: number }> = {
   commits: { work: commitTwoFiles, loops: 2, pauseMs: 50 },
   uploads: { work: uploadLfs, loops: 1, pauseMs: 100 },
   files: { work: uploadOpenAiFile, loops: 1, pauseMs: 100 },
-  pushes: { work: pushCommit, loops: 1, pauseMs: 100 },
+  pushes: { work: pushCommit, loops: 1, pauseMs: 1500 },
   entities: { work: createEntities, loops: 1, pauseMs: 400 },
   guardrails: { work: createGuardrail, loops: 1, pauseMs: 600 },
   jobs: { work: customize, loops: 1, pauseMs: 400 },

@@ -3,12 +3,12 @@ import { existsSync } from 'node:fs'
 import { mkdir, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { createRandom } from '../../packages/runtime/src/testing/hostile.ts'
 import { runCommand } from '../../tools/test-tiers/command.ts'
 import { post } from './calls.ts'
 import { createLedger } from './ledger.ts'
 import { BASE, prepare, startLoad, type Work, waitForJobs } from './load.ts'
 import { createVictim, processesOf, type Victim } from './platform.ts'
-import { createRandom } from './random.ts'
 
 type Target = 'platform' | 'engine' | 'trainer'
 
@@ -57,9 +57,7 @@ export async function killMatrix(options: {
     const load = startLoad(work)
     for (let n = 1; n <= count; n++) {
       await sleep(random.integer(50, 1500))
-      const wanted = random.pick(TARGETS)
-      if (wanted === 'engine') await back.wait()
-      const target = await killOne(victim, wanted)
+      const target = await killOne(victim, random.pick(TARGETS))
       kills[target]++
       if (target === 'platform') {
         problems.push(...(await orphans(victim)))
@@ -101,22 +99,19 @@ export async function killMatrix(options: {
   }
 }
 
-/** The engine less often: until it is back there are no chats. */
-const TARGETS: readonly Target[] = ['platform', 'platform', 'engine', 'trainer', 'trainer']
+/** The platform less often, since each of its starts takes the time of ten other kills. */
+const TARGETS: readonly Target[] = ['platform', 'engine', 'engine', 'trainer', 'trainer']
 const ENGINE_BACK_MS = 90_000
 
-/** Kills the target, or the platform when the target does not run at the moment. */
+/** Kills the target, or one that runs at the moment in its place. */
 async function killOne(victim: Victim, wanted: Target): Promise<Target> {
-  if (wanted === 'engine') {
-    const pid = await victim.engine()
-    if (pid !== undefined && send(pid)) return 'engine'
-  }
-  if (wanted === 'trainer') {
-    for (let i = 0; i < 20; i++) {
-      const [pid] = await victim.trainers()
-      if (pid !== undefined && send(-pid)) return 'trainer'
-      await sleep(100)
-    }
+  for (let i = 0; wanted !== 'platform' && i < 50; i++) {
+    // Neither may run for a moment: after some tries the other one will do.
+    const [trainer] = wanted === 'trainer' || i > 25 ? await victim.trainers() : []
+    if (trainer !== undefined && send(-trainer)) return 'trainer'
+    const engine = wanted === 'engine' || i > 25 ? await victim.engine() : undefined
+    if (engine !== undefined && send(engine)) return 'engine'
+    await sleep(100)
   }
   await victim.kill()
   return 'platform'

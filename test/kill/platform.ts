@@ -28,7 +28,7 @@ export interface Victim {
   said(): string
 }
 
-/** Prepares a platform below `dir`, with a trainer that speaks the protocol and takes about two seconds for a job. */
+/** Prepares a platform below `dir`, with a trainer that speaks the protocol and takes some seconds for a job. */
 export async function createVictim(dir: string, settings: Record<string, string> = {}): Promise<Victim> {
   const home = join(dir, 'home')
   await mkdir(dir, { recursive: true })
@@ -42,6 +42,8 @@ export async function createVictim(dir: string, settings: Record<string, string>
     NEMO_EVALUATOR_PORT: `${evaluator}`,
     NEMO_NIM_PORT: `${nim}`,
     NEMO_ENGINE_THREADS: '1',
+    // As nemoctl sets it.
+    NODE_COMPILE_CACHE: join(cacheDir(), 'node'),
     NEMO_SERVE_WAIT_SECONDS: '1',
     NEMO_TRAINER_PYTHON: await quickTrainer(dir),
     ...settings,
@@ -103,7 +105,7 @@ async function quickTrainer(dir: string): Promise<string> {
   const fake = join(root, 'packages/customizer/src/testing/fake-trainer.ts')
   const script = `#!/bin/sh
 for work; do :; done
-FAKE_STEP_MS=\${FAKE_STEP_MS:-120} exec ${process.execPath} --disable-warning=ExperimentalWarning ${fake} "$work"
+FAKE_STEP_MS=\${FAKE_STEP_MS:-250} exec ${process.execPath} --disable-warning=ExperimentalWarning ${fake} "$work"
 `
   await writeFile(path, script)
   await chmod(path, 0o755)

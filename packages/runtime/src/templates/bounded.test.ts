@@ -28,6 +28,8 @@ test('what would stop the process or fill its memory is ended, soon', () => {
     `{% set n = namespace(x=${start}) %}{% for i in range(${times}) %}{% set n.x = n.x + n.x %}{% endfor %}`
   const hostile = [
     loops(4),
+    '{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}',
+    `{% set n = namespace(x='${'ab'.repeat(200)}') %}{% for i in range(13) %}{% set n.x = n.x + n.x %}{% endfor %}{% for i in range(100000) %}{{ n.x|replace('ab', 'ba')|length }}{% endfor %}`,
     '{% for i in range(1000000000000) %}{% endfor %}',
     doubled("'abcdefgh'", 60),
     doubled('[1, 2]', 60),

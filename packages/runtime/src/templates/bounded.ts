@@ -8,8 +8,11 @@ export class TemplateLimitError extends Error {
 
 export type Program = ReturnType<typeof parse>
 
-/** Evaluations of one rendering: about a second. A chat of a thousand messages takes some tens of thousands. */
+/** Evaluations of one rendering, about a second. A chat of a thousand messages takes some tens of thousands. */
 const MAX_STEPS = 1_000_000
+/** For steps that take long each, such as searches in large texts. */
+const MAX_MS = 2000
+const STEPS_BETWEEN_LOOKS = 16
 /** Characters of any text, and entries of any list, on the way. */
 const MAX_TEXT = 8_000_000
 const MAX_LIST = 200_000
@@ -57,10 +60,13 @@ const BaseInterpreter = Interpreter as new (
 
 class BoundedInterpreter extends BaseInterpreter {
   #steps = 0
+  readonly #begun = performance.now()
 
   override evaluate(statement: unknown, environment: unknown): RuntimeValue {
     if (++this.#steps > MAX_STEPS)
       throw new TemplateLimitError(`it takes more than ${MAX_STEPS} steps: loop less`)
+    if (this.#steps % STEPS_BETWEEN_LOOKS === 0 && performance.now() - this.#begun > MAX_MS)
+      throw new TemplateLimitError(`it takes longer than ${MAX_MS / 1000} s`)
     const result = super.evaluate(statement, environment)
     const { value } = result
     if (typeof value === 'string' && value.length > MAX_TEXT)
