@@ -14,12 +14,13 @@ import { podsOf } from '../charts/pods.ts'
 import { ensureEnvironment } from '../conformance/environments.ts'
 import * as guide from './support/guide.ts'
 import { added, allObjects } from './support/objects.ts'
-import { noLab, openSite, SEED_IMAGES, type Site, until } from './support/site.ts'
+import { type HelmVersion, noLab, openSite, SEED_IMAGES, type Site, until } from './support/site.ts'
 
 const run = promisify(execFile)
 const tag = Date.now().toString(36)
 /** What cannot be had here. */
 const WITHOUT = '--set install.argo=false,install.volcano=false'
+const ROOT_VOLUMES = `--set global.storageClass=${ROOT_CLASS}`
 const MISSING = guide.INFRA_NAMES.filter((name) => name.includes('argo'))
 
 /** An installation: a namespace, and the names of its two releases. */
@@ -43,11 +44,25 @@ describe('the guide in the lab', { skip: noLab }, () => {
   let site: Site
   let untouched: Set<string>
   const seconds = (since: number) => ((Date.now() - since) / 1000).toFixed(1)
-  const at = (place: Place, lines: string) =>
-    lines
-      .replaceAll('<namespace>', place.ns)
-      .replaceAll('<infra>', place.infra)
-      .replaceAll('<instances>', place.instances)
+  /** Runs lines of the guide for a place. */
+  const sh = (place: Place, lines: string, helm: HelmVersion = 'helm3') =>
+    site.shell(
+      lines
+        .replaceAll('<namespace>', place.ns)
+        .replaceAll('<infra>', place.infra)
+        .replaceAll('<instances>', place.instances),
+      helm,
+    )
+  /** Installs both charts as small as they get, and waits until all is well. */
+  const installSmall = async (place: Place, values = '', helm: HelmVersion = 'helm3') => {
+    await sh(
+      place,
+      `helm install <infra> deploy/nemo-infra -n <namespace> --set profile=minimal ${values}
+helm install <instances> deploy/nemo-instances -n <namespace> --set infra.releaseName=<infra> ${values}`,
+      helm,
+    )
+    await verify(place)
+  }
   const pods = async ({ ns }: Place) =>
     (JSON.parse(await site.kubectl('get', 'pods', '-n', ns, '-o', 'json')) as PodList).items
   /** Name and UID of every pod that runs, without finished ones. */
@@ -148,10 +163,10 @@ helm dependency update
 helm install nemo-infra . \\
   -n <namespace> \\
   --create-namespace ${WITHOUT}`
-    await site.shell(at(first, install))
+    await sh(first, install)
     await allRun(first, 300)
     console.log(`nemo-infra runs after ${seconds(begun)} s`)
-    const lines = (await site.shell(at(first, guide.INFRA_PODS))).trim().split('\n')
+    const lines = (await sh(first, guide.INFRA_PODS)).trim().split('\n')
     for (const line of lines) assert.match(line, /\s1\/1\s+Running\s/)
     const names = lines.map((line) => line.split(' ')[0] ?? '')
     for (const name of guide.INFRA_NAMES.filter((each) => !MISSING.includes(each))) {
@@ -194,7 +209,7 @@ oc diff --server-side -n ${third.ns} -f argo-volcano.yaml`)
   )
 
   step('step 2: Secrets by hand', async () => {
-    await site.shell(at(first, guide.SECRETS))
+    await sh(first, guide.SECRETS)
     for (const [, name] of guide.SECRETS.matchAll(/secret (?:generic|docker-registry) (\S+)/g))
       passwords.add(`Secret ${first.ns}/${name}`)
   })
@@ -206,12 +221,12 @@ helm dependency update
 helm install nemo-instances . \\
   -n <namespace> \\
   --set namespace.name=<namespace>`
-    await site.shell(at(first, install))
+    await sh(first, install)
     const said = await verify(first)
     assert.match(said, /All is well/)
     console.log(`nemo-instances is Ready after ${seconds(begun)} s`)
     const [services = '', models = '', running = ''] = await Promise.all(
-      guide.INSTANCES.map((command) => site.shell(at(first, command))),
+      guide.INSTANCES.map((command) => sh(first, command)),
     )
     for (const text of [services, models]) {
       const rows = text.split('\n').filter((line) => / +/.test(line) && !line.startsWith('NAME'))
@@ -276,7 +291,7 @@ helm upgrade nemo-instances deploy/nemo-instances -n <namespace> --set namespace
       '--set networkPolicy.egress=true',
     ]
     const apply = (infra: string, values: string) =>
-      site.shell(at(first, upgrade.replace('<infra values>', infra).replace('<values>', values)), 'helm4')
+      sh(first, upgrade.replace('<infra values>', infra).replace('<values>', values), 'helm4')
     await apply(calm[0] ?? '', calm[1] ?? '')
     await verify(first)
     assert.deepEqual(await running(first), before, 'a policy rolls no pod')
@@ -318,11 +333,7 @@ helm upgrade nemo-instances deploy/nemo-instances -n <namespace> --set namespace
   step('a second installation, under other names, on volumes that are root’s, by Helm 4', async () => {
     const others = await running(first)
     const begun = Date.now()
-    const storage = `--set global.storageClass=${ROOT_CLASS}`
-    const install = `helm install <infra> deploy/nemo-infra -n <namespace> --set profile=minimal ${storage}
-helm install <instances> deploy/nemo-instances -n <namespace> --set infra.releaseName=<infra> ${storage}`
-    await site.shell(at(second, install), 'helm4')
-    await verify(second)
+    await installSmall(second, ROOT_VOLUMES, 'helm4')
     console.log(`the second installation is Ready after ${seconds(begun)} s`)
     await rememberPasswords(second)
     assert.deepEqual(await running(first), others)
@@ -337,16 +348,14 @@ helm install <instances> deploy/nemo-instances -n <namespace> --set infra.releas
   })
 
   step('the commands about grants and about what is stuck', async () => {
-    assert.match(await site.shell(at(first, guide.GRANTS)), /customizer-scc-nemo-customizer-scc-binding/)
-    await site.shell(at(first, guide.STUCK))
+    assert.match(await sh(first, guide.GRANTS), /customizer-scc-nemo-customizer-scc-binding/)
+    await sh(first, guide.STUCK)
     await verify(first)
   })
 
   step('uninstall in the order of the guide leaves what is declared kept', async () => {
     const begun = Date.now()
-    await site.shell(
-      at(first, 'helm uninstall nemo-instances -n <namespace>\nhelm uninstall nemo-infra -n <namespace>'),
-    )
+    await sh(first, 'helm uninstall nemo-instances -n <namespace>\nhelm uninstall nemo-infra -n <namespace>')
     // The other namespace still uses the constraint.
     await nothingRemains(first, /^SecurityContextConstraints \/nemo-customizer-scc$/)
     console.log(`nothing but what is kept remains after ${seconds(begun)} s`)
@@ -357,8 +366,9 @@ helm install <instances> deploy/nemo-instances -n <namespace> --set infra.releas
   step(
     'uninstall in the wrong order leaves no more, and the constraint goes with its last user',
     async () => {
-      await site.shell(
-        at(second, 'helm uninstall <infra> -n <namespace>\nhelm uninstall <instances> -n <namespace>'),
+      await sh(
+        second,
+        'helm uninstall <infra> -n <namespace>\nhelm uninstall <instances> -n <namespace>',
         'helm4',
       )
       await nothingRemains(second)
@@ -366,46 +376,36 @@ helm install <instances> deploy/nemo-instances -n <namespace> --set infra.releas
   )
 
   step('installed again it has its data; uninstalled with the operators scaled to zero', async () => {
-    const storage = `--set global.storageClass=${ROOT_CLASS}`
-    const install = `helm install <infra> deploy/nemo-infra -n <namespace> --set profile=minimal ${storage}
-helm install <instances> deploy/nemo-instances -n <namespace> --set infra.releaseName=<infra> ${storage}`
-    await site.shell(at(second, install))
-    await verify(second)
+    await installSmall(second, ROOT_VOLUMES)
     const entities = await site.forward(second.ns, 'nemoentitystore-sample')
     assert.equal((await fetch(`${entities}/v1/namespaces/outlives`)).status, 200)
     site.stopForwards()
-    await site.shell(
-      at(
-        second,
-        `oc scale deployment -n <namespace> --replicas=0 -l app.kubernetes.io/part-of=nemo-instances
+    await sh(
+      second,
+      `oc scale deployment -n <namespace> --replicas=0 -l app.kubernetes.io/part-of=nemo-instances
 oc wait --for=delete pod -n <namespace> -l app.kubernetes.io/part-of=nemo-instances,app.kubernetes.io/name!=secrets --timeout=60s
 helm uninstall <instances> -n <namespace>
 helm uninstall <infra> -n <namespace>`,
-      ),
     )
     await nothingRemains(second)
   })
 
   step('CRDs, then `helm template | kubectl apply` twice: no difference, and all is well', async () => {
     const begun = Date.now()
-    const text = await site.shell(
-      at(
-        third,
-        `oc apply --server-side -f deploy/nemo-instances/crds
+    const text = await sh(
+      third,
+      `oc apply --server-side -f deploy/nemo-instances/crds
 helm template <infra> deploy/nemo-infra -n <namespace> --no-hooks --set profile=minimal > infra.yaml
 helm template <instances> deploy/nemo-instances -n <namespace> --no-hooks -a security.openshift.io/v1 > instances.yaml
 for round in 1 2; do for part in infra instances; do oc apply --server-side -n <namespace> -f $part.yaml; done; done
 for part in infra instances; do oc diff --server-side -n <namespace> -f $part.yaml; done`,
-      ),
     )
     assert.doesNotMatch(text, /conflict|Warning/i)
     await verify(third)
     console.log(`by apply all is well after ${seconds(begun)} s`)
-    const again = await site.shell(
-      at(
-        third,
-        `for part in infra instances; do oc apply --server-side -n <namespace> -f $part.yaml; oc diff --server-side -n <namespace> -f $part.yaml; done`,
-      ),
+    const again = await sh(
+      third,
+      `for part in infra instances; do oc apply --server-side -n <namespace> -f $part.yaml; oc diff --server-side -n <namespace> -f $part.yaml; done`,
     )
     assert.doesNotMatch(again, /conflict/i)
     await rememberPasswords(third)
@@ -414,25 +414,15 @@ for part in infra instances; do oc diff --server-side -n <namespace> -f $part.ya
   })
 
   step('the commands of the fallback, by hand', async () => {
-    const install = `helm install <infra> deploy/nemo-infra -n <namespace> --set profile=minimal
-helm install <instances> deploy/nemo-instances -n <namespace> --set infra.releaseName=<infra>`
-    await site.shell(at(second, install))
-    await verify(second)
-    await site.shell(at(second, guide.FALLBACK))
+    await installSmall(second)
+    await sh(second, guide.FALLBACK)
     await nothingRemains(second)
   })
 
   step('the namespace is deleted with all that is in it, and the constraint with it', async () => {
-    await site.shell(
-      at(
-        second,
-        `helm install <infra> deploy/nemo-infra -n <namespace> --set profile=minimal
-helm install <instances> deploy/nemo-instances -n <namespace> --set infra.releaseName=<infra>`,
-      ),
-    )
-    await verify(second)
+    await installSmall(second)
     const begun = Date.now()
-    await site.shell(at(second, 'oc delete namespace <namespace> --timeout=120s'))
+    await sh(second, 'oc delete namespace <namespace> --timeout=120s')
     console.log(`the namespace is gone after ${seconds(begun)} s`)
     await nothingRemains(second)
   })
