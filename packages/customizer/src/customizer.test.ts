@@ -7,6 +7,7 @@ import { after, before, test } from 'node:test'
 import { type Database, openMemoryDatabase } from '@open-nemo/runtime'
 import { clusterSeeds } from './entities/cluster-seeds.ts'
 import { seedCatalogue } from './entities/seeds.ts'
+import { requireWeights } from './entities/targets.ts'
 import { newRepo } from './testing/fake-platform.ts'
 import { type Body, CONFIG, type Harness, startHarness, testCatalogue } from './testing/harness.ts'
 
@@ -110,6 +111,10 @@ test('what cannot be done is refused at creation, naming what works', async () =
   for (const training_type of ['distillation', 'grpo']) {
     await refused({ hyperparameters: { ...LORA, training_type } }, 400, /"sft.* with finetuning_type .*lora/)
   }
+  const kinds = ['lora', 'lora_merged', 'all_weights'].flatMap((finetuning_type) =>
+    ['sft', 'dpo'].map((training_type) => ({ finetuning_type, training_type })),
+  )
+  for (const hyperparameters of kinds) assert.equal((await create({ hyperparameters })).status, 200)
   await refused({ config: 'no/such@v1' }, 404, /config no\/such@v1 not found/)
   await refused({ dataset: 'demo/none' }, 404, /dataset demo\/none not found/)
   h.platform.repos.set('dataset/demo/testing', newRepo({ 'testing/a.jsonl': '{}' }))
@@ -123,6 +128,19 @@ test('what cannot be done is refused at creation, naming what works', async () =
   await refused({ description: 'a\0b' }, 422, /U\+0000/)
   await refused({ custom_fields: { a: ['\ud800'] } }, 422, /surrogate/)
   await refused({ output_model: 'demo/a b' }, 422, /output_model/)
+})
+
+test('an embedding model is no base to tune, and its refusal says why', () => {
+  const catalogue = testCatalogue()
+  const embedding = {
+    ...(catalogue.models[0] as (typeof catalogue.models)[number]),
+    task: 'embedding' as const,
+  }
+  const resolve = (name: string) => (name === 'acme/embedder' ? embedding : catalogue.resolve(name))
+  const both = { ...catalogue, models: [...catalogue.models, embedding], resolve }
+  assert.throws(() => requireWeights(both, 'acme/embedder'), { code: 'EMBEDDING_NOT_TUNABLE' })
+  assert.throws(() => requireWeights(both, 'acme/other'), { code: 'BASE_MODEL_UNKNOWN' })
+  assert.equal(requireWeights(both, 'meta/llama'), 'meta/llama')
 })
 
 test('hardware settings and aliases are warnings', async () => {

@@ -158,7 +158,33 @@ def jobs():
     with record.operation("jobs.container_logs", f"GET {JOBS}/{{job_id}}/container-logs"):
         logs = resource.container_logs(job_id)
         assert logs.entries and "step" in str(logs.model_dump()).lower(), logs
+    kinds(create)
     refusals(create)
+
+
+def kinds(create):
+    """Each kind of training beside plain LoRA, from its data to an answer."""
+    pairs = upload_dataset(
+        nemo, space, "pairs",
+        [{"prompt": f"Say {n}.", "chosen_response": f" {n}.", "rejected_response": " No."} for n in range(8)],
+    )  # fmt: skip
+    for name, changes, more in (
+        ("DPO", {"training_type": "dpo", "dpo": {"ref_policy_kl_penalty": 0.1}}, {"dataset": pairs}),
+        ("merged output", {"finetuning_type": "lora_merged", "sequence_packing_enabled": True}, {}),
+        ("all weights", {"finetuning_type": "all_weights"}, {}),
+    ):
+        with record.operation(f"jobs.create: {name}", f"POST {JOBS}"):
+            output = f"{space}/{name.lower().replace(' ', '-')}@v1"
+            short = {**HYPER, "epochs": 1, "max_steps": 2, "batch_size": 4, **changes}
+            job = create(output_model=output, hyperparameters=short, **more)
+            assert not job.warnings or "validation" in str(job.warnings), job.warnings
+            until(job.id, ("completed",), 1200)
+            model = nemo.models.retrieve(output.partition("/")[2], namespace=space)
+            assert (model.peft is not None) == (name == "DPO"), model
+            assert model.artifact.status == "upload_completed" and model.base_model == BASE, model
+            chat = [{"role": "user", "content": "What is the capital of France?"}]
+            answer = nemo.chat.completions.create(model=output, messages=chat, max_tokens=12)
+            assert answer.choices[0].message.content.strip(), answer
 
 
 def refusals(create):
@@ -175,12 +201,18 @@ def refusals(create):
             said = str(error)
         assert "rows.jsonl" in said and "2" in said, said
     for name, changes in {
-        "DPO": {"training_type": "dpo"},
         "distillation": {"training_type": "distillation"},
-        "merged output": {"finetuning_type": "lora_merged"},
-        "all weights": {"finetuning_type": "all_weights"},
+        "GRPO": {"training_type": "grpo"},
     }.items():
         record.refused(f"jobs.create: {name}", lambda changes=changes: create(hyperparameters={**HYPER, **changes}), f"POST {JOBS}")
+    record.refused("targets.create: an embedding model", embedding_target, f"POST {TARGETS}")
+
+
+def embedding_target():
+    nemo.customization.targets.create(
+        name="embedder@1.0", namespace=space, base_model="sentence-transformers/all-MiniLM-L6-v2",
+        num_parameters=22_713_216, precision="fp32", enabled=True,
+    )  # fmt: skip
 
 
 nemo.namespaces.create(id=space)

@@ -68,6 +68,11 @@ export const customizationErrors = defineErrors('customizer', {
     message: 'the model {name} cannot be tuned here',
     hint: 'Models that can be are {known}; GET /v1/customization/configs lists how',
   },
+  EMBEDDING_NOT_TUNABLE: {
+    status: 400,
+    message: '{name} is an embedding model, and those are not tuned on this platform',
+    hint: 'Training on rows of query, pos_doc and neg_doc is not there yet; models that can be tuned are {known}',
+  },
   UNSUPPORTED_TRAINING: {
     status: 400,
     message: '{field} "{value}" is not available on this platform',

@@ -161,11 +161,10 @@ export function registerTargets({ app, db, catalogue, activeJobOf }: EntityRoute
 /** The base model's name when the catalogue has weights for it that can be tuned. Throws BASE_MODEL_UNKNOWN. */
 export function requireWeights(catalogue: ServiceContext['catalogue'], baseModel: string): string {
   const model = catalogue.resolve(baseModel) ?? catalogue.resolve(baseModel.split('@')[0] ?? '')
-  if (model && model.kind !== 'upstream') return baseModel
-  const tunable = catalogue.models.filter((m) => m.kind !== 'upstream').flatMap((m) => [m.id, ...m.names])
-  throw errors.BASE_MODEL_UNKNOWN({
-    name: baseModel,
-    known: tunable.join(', ') || 'none',
-    field: 'base_model',
-  })
+  if (model && model.kind !== 'upstream' && !model.task) return baseModel
+  const tunable = catalogue.models
+    .filter((m) => m.kind !== 'upstream' && !m.task)
+    .flatMap((m) => [m.id, ...m.names])
+  const facts = { name: baseModel, known: tunable.join(', ') || 'none', field: 'base_model' }
+  throw model?.task ? errors.EMBEDDING_NOT_TUNABLE(facts) : errors.BASE_MODEL_UNKNOWN(facts)
 }

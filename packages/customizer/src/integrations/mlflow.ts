@@ -1,5 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type Ending, type Memory, postJson, type RunFacts, type Tracker, TrackerError } from './tracker.ts'
+import {
+  type Ending,
+  getJson,
+  type Memory,
+  postJson,
+  type RunFacts,
+  type Tracker,
+  TrackerError,
+} from './tracker.ts'
 
 const MAX_METRICS = 1000
 const MAX_PARAMS = 100
@@ -27,16 +35,28 @@ export function createMlflow(on: {
   const base = `${given.href.replace(/\/+$/, '')}/api/2.0/mlflow`
   const call = (path: string, body: unknown) => postJson(on.fetch, `${base}/${path}`, body, headers)
 
+  async function findExperiment(): Promise<string | undefined> {
+    const url = `${base}/experiments/get-by-name?experiment_name=${encodeURIComponent(on.experiment)}`
+    try {
+      const { experiment } = await getJson(on.fetch, url, headers)
+      return String((experiment as { experiment_id: string }).experiment_id)
+    } catch (err) {
+      if (err instanceof TrackerError && err.status === 404) return undefined
+      throw err
+    }
+  }
+
   async function experimentId(): Promise<string> {
-    const search = await call('experiments/search', {
-      filter: `name = '${on.experiment.replaceAll("'", "\\'")}'`,
-      max_results: 1,
-      view_type: 'ALL',
-    })
-    const [found] = (search.experiments as { experiment_id: string }[] | undefined) ?? []
-    if (found) return found.experiment_id
-    const made = await call('experiments/create', { name: on.experiment })
-    return String(made.experiment_id)
+    const known = await findExperiment()
+    if (known) return known
+    try {
+      return String((await call('experiments/create', { name: on.experiment })).experiment_id)
+    } catch (err) {
+      // Another job has made it meanwhile.
+      const made = err instanceof TrackerError && err.status === 400 ? await findExperiment() : undefined
+      if (made) return made
+      throw err
+    }
   }
 
   async function findRun(experiment: string, job: string): Promise<string | undefined> {

@@ -38,27 +38,49 @@ export class TrackerError extends Error {
   override name = 'TrackerError'
   /** Whether another try is useless. */
   readonly isFinal: boolean
+  /** What it answered with; 0 when it did not. */
+  readonly status: number
 
-  constructor(message: string, isFinal: boolean) {
+  constructor(message: string, isFinal: boolean, status = 0) {
     super(message)
     this.isFinal = isFinal
+    this.status = status
   }
 }
 
 const TIMEOUT_MS = 10_000
 
+type Json = Record<string, unknown>
+
 /** POSTs JSON and gives the answer's; refusals become a TrackerError with the beginning of what was said. */
-export async function postJson(
+export function postJson(
   fetch: typeof globalThis.fetch,
   url: string,
   body: unknown,
   headers: Record<string, string> = {},
-): Promise<Record<string, unknown>> {
+): Promise<Json> {
+  return exchange(fetch, url, { method: 'POST', body: JSON.stringify(body) }, headers)
+}
+
+/** The same with GET. */
+export function getJson(
+  fetch: typeof globalThis.fetch,
+  url: string,
+  headers: Record<string, string> = {},
+): Promise<Json> {
+  return exchange(fetch, url, {}, headers)
+}
+
+async function exchange(
+  fetch: typeof globalThis.fetch,
+  url: string,
+  init: RequestInit,
+  headers: Record<string, string>,
+): Promise<Json> {
   let response: Response
   try {
     response = await fetch(url, {
-      method: 'POST',
-      body: JSON.stringify(body),
+      ...init,
       headers: { 'content-type': 'application/json', ...headers },
       signal: AbortSignal.timeout(TIMEOUT_MS),
       // A key must not follow to another server.
@@ -71,10 +93,10 @@ export async function postJson(
   const text = await response.text()
   if (!response.ok) {
     const isFinal = response.status < 500 && response.status !== 429 && response.status !== 408
-    throw new TrackerError(`it answered ${response.status}: ${text.slice(0, 300)}`, isFinal)
+    throw new TrackerError(`it answered ${response.status}: ${text.slice(0, 300)}`, isFinal, response.status)
   }
   try {
-    return text ? (JSON.parse(text) as Record<string, unknown>) : {}
+    return text ? (JSON.parse(text) as Json) : {}
   } catch {
     throw new TrackerError(`it answered no JSON: ${text.slice(0, 100)}`, true)
   }

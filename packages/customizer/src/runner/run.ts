@@ -96,6 +96,7 @@ export function createRun(args: {
     /** Gives the job up with this status; the state is written with it. */
     async release(final: JobStatus): Promise<void> {
       await last.catch(() => undefined)
+      status = final
       await jobs.release(lease, { status: final, state })
     },
     /** Waits for work that cannot be interrupted, but no longer than until the run is stopped. */
