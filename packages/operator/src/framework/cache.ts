@@ -123,9 +123,17 @@ export function slim(object: KubeObject): KubeObject {
   }
   // Of a pod only where and how it runs matters, and of an Event what it says.
   if (kind === 'Pod') return { apiVersion, kind, metadata, spec: nodeOf(object), status }
-  if (kind === 'Event') return { ...pick(object, EVENT_FIELDS), apiVersion, kind, metadata }
+  if (kind === 'Event') {
+    const about = object.involvedObject as { kind?: string; name?: string } | undefined
+    const labels = { ...metadata.labels, [ABOUT_LABEL]: aboutValue(about?.kind, about?.name) }
+    return { ...pick(object, EVENT_FIELDS), apiVersion, kind, metadata: { ...metadata, labels } }
+  }
   return { ...object, metadata }
 }
+
+/** Given to Events in the cache, so that those about one object are found without looking at all. */
+export const ABOUT_LABEL = 'open-nemo.io/about'
+export const aboutValue = (kind: string | undefined, name: string | undefined) => `${kind}/${name}`
 
 const EVENT_FIELDS = ['involvedObject', 'type', 'reason', 'message', 'lastTimestamp', 'eventTime']
 

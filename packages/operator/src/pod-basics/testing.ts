@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { operatorDefaults } from '@open-nemo/contract/kubernetes/operator-defaults.ts'
+import { slim } from '../framework/cache.ts'
 import type { KubeObject, World } from '../framework/types.ts'
 
 export interface FakeWorld extends World {
@@ -26,7 +27,7 @@ export function fakeWorld(
         (each) =>
           each.apiVersion === apiVersion &&
           each.kind === kind &&
-          Object.entries(selector).every(([key, value]) => each.metadata.labels?.[key] === value),
+          Object.entries(selector).every(([key, value]) => slim(each).metadata.labels?.[key] === value),
       ),
     served: (apiVersion, kind) =>
       !/volcano|kserve|lws/.test(apiVersion) || (options.served ?? []).includes(`${apiVersion}/${kind}`),

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { ABOUT_LABEL, aboutValue } from '../framework/cache.ts'
 import type { KubeObject, World } from '../framework/types.ts'
 
 interface PodStatus {
@@ -68,18 +69,24 @@ export function lastWarning(
   about: { kind: string; name: string },
   reasons?: readonly string[],
 ): string | undefined {
-  const events = world.list('v1', 'Event').filter((event) => {
-    const object = event.involvedObject as { kind?: string; name?: string } | undefined
-    return (
-      event.type === 'Warning' &&
-      object?.kind === about.kind &&
-      object.name === about.name &&
-      (!reasons || reasons.includes(String(event.reason)))
-    )
-  })
-  const newest = events.sort((a, b) => timeOf(b) - timeOf(a))[0]
-  return newest ? `${newest.reason}: ${newest.message}` : undefined
+  const isMeant = ({ type, reason }: KubeObject) =>
+    type === 'Warning' && (!reasons || reasons.includes(String(reason)))
+  return textOf(newest(eventsAbout(world, about).filter(isMeant)))
 }
+
+/** Why Volcano keeps a gang in its queue: it says that in an Event that is no warning, and warns of less. */
+export function whyQueued(world: World, group: string): string | undefined {
+  const events = eventsAbout(world, { kind: 'PodGroup', name: group })
+  const rejected = events.filter(({ type, reason }) => type === 'Normal' && reason === 'Unschedulable')
+  return textOf(newest(rejected)) ?? textOf(newest(events.filter(({ type }) => type === 'Warning')))
+}
+
+const eventsAbout = (world: World, { kind, name }: { kind: string; name: string }) =>
+  world.list('v1', 'Event', { [ABOUT_LABEL]: aboutValue(kind, name) })
+
+const newest = (events: KubeObject[]) => events.toSorted((a, b) => timeOf(b) - timeOf(a))[0]
+
+const textOf = (event: KubeObject | undefined) => event && `${event.reason}: ${event.message}`
 
 function timeOf(event: KubeObject): number {
   return (

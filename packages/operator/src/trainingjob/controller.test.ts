@@ -281,6 +281,79 @@ test('Volcano tells on the PodGroup why a gang waits, and not at all when the qu
   )
 })
 
+// As Volcano 1.15 was seen to say it.
+test('a gang that its queue does not let in says why, in the words of the Event that is no warning', () => {
+  const it = job({ scheduler: { type: 'volcano' } })
+  const world = fakeWorld([secret], { served: VOLCANO })
+  const run = started(it, world)
+  run.status = { state: { phase: 'Pending' }, minAvailable: 1, pending: 1, version: 1 }
+  const group = live(
+    {
+      apiVersion: 'scheduling.volcano.sh/v1beta1',
+      kind: 'PodGroup',
+      metadata: { name: `${run.metadata.name}-${run.metadata.uid}` },
+      spec: { minMember: 1, queue: 'default' },
+    },
+    run,
+    { phase: 'Pending' },
+  )
+  const event = (type: string, message: string): KubeObject => ({
+    apiVersion: 'v1',
+    kind: 'Event',
+    metadata: { name: `${group.metadata.name}.${type}` },
+    type,
+    reason: 'Unschedulable',
+    message,
+    involvedObject: { kind: 'PodGroup', name: group.metadata.name },
+  })
+  const normal = event('Normal', 'resource in cluster is overused: overused cpu')
+  world.objects.push(group, normal)
+  world.objects.push(
+    event('Warning', '0/0 tasks in gang unschedulable: pod group is not ready, 1 minAvailable'),
+  )
+  assert.match(
+    String(planOf(it, world).status.message),
+    /queue default: Unschedulable: resource in cluster is overused: overused cpu/,
+  )
+  const name = it.metadata.name
+  for (const object of [group, normal])
+    assert.deepEqual(trainingJobController.concerns?.(object, world), [name])
+  // Let in, and not placed: the condition says which node lacks what.
+  group.status = {
+    phase: 'Inqueue',
+    conditions: [
+      {
+        type: 'Unschedulable',
+        status: 'True',
+        reason: 'NotEnoughResources',
+        message:
+          '1/1 tasks in gang unschedulable; Origin reason is 0/1 nodes are unavailable: 1 Insufficient cpu.',
+      },
+    ],
+  }
+  assert.match(String(planOf(it, world).status.message), /NotEnoughResources: .*1 Insufficient cpu/)
+})
+
+test('a change of its pod, its warnings or the token plans a job anew, and nothing else does', () => {
+  const it = job({})
+  const world = fakeWorld([secret])
+  const run = started(it, world)
+  world.objects.push(it)
+  const concerns = (object: KubeObject) => trainingJobController.concerns?.(object, world)
+  const name = it.metadata.name
+  assert.deepEqual(concerns(podOf(run, { phase: 'Running' })), [name])
+  assert.deepEqual(concerns(secret), [name])
+  const about = (involvedObject: object): KubeObject => ({
+    apiVersion: 'v1',
+    kind: 'Event',
+    metadata: { name: 'e' },
+    involvedObject,
+  })
+  assert.deepEqual(concerns(about({ kind: 'Job', name: run.metadata.name })), [name])
+  assert.deepEqual(concerns(about({ kind: 'Job', name: 'of-another' })), [])
+  assert.deepEqual(concerns({ apiVersion: 'v1', kind: 'Secret', metadata: { name: 'other' } }), [])
+})
+
 test('ends: completed, failed by the trainer, out of time, out of memory, and kept after the Job is gone', () => {
   const failed = (reason: string) => ({
     conditions: [{ type: 'Failed', status: 'True', reason, message: reason }],

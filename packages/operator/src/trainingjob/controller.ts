@@ -30,6 +30,12 @@ interface Status {
 const FINAL = ['Completed', 'Failed', 'Cancelled']
 const DAY_MS = 86_400_000
 
+/** Of Jobs and gangs, warnings and others, but what every Job has: Volcano tells in plain Events why one waits. */
+const EVENTS = [
+  ...['Pod', 'NemoTrainingJob', 'PersistentVolumeClaim'].map((kind) => `involvedObject.kind!=${kind}`),
+  ...['SuccessfulCreate', 'SuccessfulDelete', 'Completed'].map((reason) => `reason!=${reason}`),
+].join()
+
 /** Runs training jobs as Jobs, or as Jobs of Volcano where that is wanted and there. */
 export const trainingJobController: Controller = {
   apiVersion: TRAINING_API,
@@ -40,7 +46,7 @@ export const trainingJobController: Controller = {
     { ...VOLCANO_JOB, optional: true },
     { ...POD_GROUP, optional: true },
     { apiVersion: 'v1', kind: 'Pod', labelSelector: 'app.kubernetes.io/managed-by=open-nemo' },
-    { apiVersion: 'v1', kind: 'Event', fieldSelector: 'type=Warning' },
+    { apiVersion: 'v1', kind: 'Event', fieldSelector: EVENTS },
     { apiVersion: 'v1', kind: 'Secret' },
     { apiVersion: 'v1', kind: 'PersistentVolumeClaim' },
   ],
@@ -64,7 +70,6 @@ function concerns(object: KubeObject, world: World): string[] {
   if (kind !== 'Event') return []
   const about = (object.involvedObject ?? {}) as { kind?: string; name?: string }
   const of = (ref: { apiVersion: string; kind: string }) => world.get({ ...ref, name: about.name ?? '' })
-  if (about.kind === 'Pod') return jobOf(of({ apiVersion: 'v1', kind: 'Pod' }))
   if (about.kind === 'PodGroup') return jobOf(runOfGroup(of(POD_GROUP), world))
   return about.kind === 'Job' ? jobOf(of(BATCH_JOB) ?? of(VOLCANO_JOB)) : []
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { KubeObject, World } from '../framework/types.ts'
-import { lastWarning, podStatus, terminated, whyPending } from '../pod-basics/waiting.ts'
+import { lastWarning, podStatus, terminated, whyPending, whyQueued } from '../pod-basics/waiting.ts'
 import { BATCH_JOB, CONTAINER, JOB_LABEL, POD_GROUP, TEMPLATE_HASH, VOLCANO_JOB } from './names.ts'
 
 /** How far the current attempt is, as the cluster shows it. */
@@ -196,7 +196,8 @@ function whyGangWaits(run: KubeObject, world: World): string | undefined {
   const unschedulable = status.conditions?.findLast(
     (each) => each.type === 'Unschedulable' && each.status === 'True',
   )
-  const event = lastWarning(world, { kind: 'PodGroup', name: group.metadata.name })
-  const cause = unschedulable ? `${unschedulable.reason}: ${unschedulable.message}` : event
+  const cause = unschedulable
+    ? `${unschedulable.reason}: ${unschedulable.message}`
+    : whyQueued(world, group.metadata.name)
   return cause ? `queue ${queue}: ${cause}` : undefined
 }
