@@ -20,16 +20,23 @@ const SECONDS = 6
 export const bench: Bench = {
   run: () =>
     withFolder(async (dir) => {
-      const [judge = 0, main = 0, ours = 0, peer = 0] = await freePorts(4)
-      const children = [mock(judge, JUDGE_MS, 'No'), mock(main, MAIN_MS, 'Hello there.')]
+      const [judge = 0, main = 0, ours = 0, peer = 0, intent = 0] = await freePorts(5)
+      const children = [
+        mock(judge, JUDGE_MS, 'No'),
+        mock(main, MAIN_MS, 'Hello there.'),
+        mock(intent, MAIN_MS, 'express greeting'),
+      ]
       try {
         await writeConfig(join(dir, 'store/bench'), judge, main)
+        await writeConfig(join(dir, 'store/dialog'), judge, intent, DIALOG)
         children.push(serve(dir, ours))
         await until200(`http://127.0.0.1:${ours}/v1/health`, 60_000)
-        const alone = await modelTimes(judge, main)
-        const measured = await measure('ours', `http://127.0.0.1:${ours}/v1/guardrail`, alone)
+        const base = `http://127.0.0.1:${ours}/v1/guardrail`
+        const dialogs = await dialogRows(base, judge, intent)
+        const alone = await modelTimes([judge, main, judge])
+        const measured = await measure('ours', base, alone)
         const peers = await peerTimes(dir, peer, children, alone)
-        return CONNECTIONS.map((c): Row => {
+        const rows = CONNECTIONS.map((c): Row => {
           const value = measured.get(c) ?? Number.NaN
           const row: Row = { name: `guardrails.overhead_p50_ms.c${c}`, value, unit: 'ms' }
           if (c !== 8) row.target = c === 1 ? 5 : 15
@@ -37,6 +44,7 @@ export const bench: Bench = {
           if (peer_value === undefined) return row
           return { ...row, peer: PEER, peer_value, ratio: Math.round((value / peer_value) * 1000) / 1000 }
         })
+        return [...rows, ...dialogs]
       } finally {
         for (const child of children) child.kill()
       }
@@ -60,7 +68,33 @@ require('node:http').createServer((request, response) => {
 const mock = (port: number, delay: number, text: string) =>
   spawn(process.execPath, ['-e', MOCK, `${port}`, `${delay}`, text], { stdio: 'ignore' })
 
-async function writeConfig(dir: string, judge: number, main: number): Promise<void> {
+/** The flow that answers, among a hundred others with their examples. */
+const DIALOG = [
+  'define user express greeting\n  "hello"\n\ndefine bot express greeting\n  "Hello there."\n',
+  'define flow greeting\n  user express greeting\n  bot express greeting\n',
+  ...Array.from(
+    { length: 100 },
+    (_, i) =>
+      `define user ask about ${i}\n  "what about thing number ${i}"\n  "tell me of ${i}"\n\n` +
+      `define flow about ${i}\n  user ask about ${i}\n  bot inform about ${i} "This is ${i}."\n`,
+  ),
+].join('\n')
+
+/** What a dialog adds to its two calls: the judge of the input, and the model that names the intent. */
+async function dialogRows(base: string, judge: number, intent: number): Promise<Row[]> {
+  const alone = await modelTimes([judge, intent])
+  const measured = await measure('a dialog', base, alone, 'dialog')
+  return CONNECTIONS.map((c): Row => {
+    const row: Row = {
+      name: `guardrails.dialog_overhead_p50_ms.c${c}`,
+      value: measured.get(c) ?? Number.NaN,
+      unit: 'ms',
+    }
+    return c === 8 ? row : { ...row, target: c === 1 ? 5 : 15 }
+  })
+}
+
+async function writeConfig(dir: string, judge: number, main: number, colang?: string): Promise<void> {
   await mkdir(dir, { recursive: true })
   const model = (type: string, port: number) =>
     `  - {type: ${type}, engine: openai, model: mock, parameters: {base_url: "http://127.0.0.1:${port}/v1"}}\n`
@@ -72,6 +106,7 @@ async function writeConfig(dir: string, judge: number, main: number): Promise<vo
     `models:\n${models}rails:\n  input: {flows: [self check input]}\n  output: {flows: [self check output]}\n` +
       `prompts:\n${prompt('self_check_input', 'user_input')}${prompt('self_check_output', 'bot_response')}`,
   )
+  if (colang) await writeFile(join(dir, 'rails.co'), colang)
 }
 
 function serve(dir: string, port: number) {
@@ -103,8 +138,13 @@ async function peerTimes(
 }
 
 /** Median time of a guarded chat less the models' own, by the number of connections. */
-async function measure(who: string, base: string, alone: Map<number, number>): Promise<Map<number, number>> {
-  const ask = (agent: Agent) => post(agent, `${base}/chat/completions`)
+async function measure(
+  who: string,
+  base: string,
+  alone: Map<number, number>,
+  config = 'bench',
+): Promise<Map<number, number>> {
+  const ask = (agent: Agent) => post(agent, `${base}/chat/completions`, 'Hello there.', bodyOf(config))
   await shoot(ask, 1, 2)
   const out = new Map<number, number>()
   for (const c of CONNECTIONS) {
@@ -119,13 +159,11 @@ async function measure(who: string, base: string, alone: Map<number, number>): P
   return out
 }
 
-/** Median time of the three calls of a guarded chat when nothing is between them and the mocks. */
-async function modelTimes(judge: number, main: number): Promise<Map<number, number>> {
+/** Median time of the calls of a guarded chat when nothing is between them and the mocks. */
+async function modelTimes(ports: number[]): Promise<Map<number, number>> {
   const url = (port: number) => `http://127.0.0.1:${port}/v1/chat/completions`
   const calls = async (agent: Agent) => {
-    await post(agent, url(judge), 'No')
-    await post(agent, url(main))
-    await post(agent, url(judge), 'No')
+    for (const port of ports) await post(agent, url(port), 'choices', bodyOf('bench'))
   }
   const out = new Map<number, number>()
   for (const c of CONNECTIONS) {
@@ -135,15 +173,16 @@ async function modelTimes(judge: number, main: number): Promise<Map<number, numb
   return out
 }
 
-const BODY = JSON.stringify({
-  model: 'mock',
-  messages: [{ role: 'user', content: 'What can you do for me?' }],
-  guardrails: { config_id: 'bench' },
-})
+const bodyOf = (config_id: string) =>
+  JSON.stringify({
+    model: 'mock',
+    messages: [{ role: 'user', content: 'What can you do for me?' }],
+    guardrails: { config_id },
+  })
 
-function post(agent: Agent, url: string, wanted = 'Hello there.'): Promise<void> {
+function post(agent: Agent, url: string, wanted: string, body: string): Promise<void> {
   return new Promise<void>((resolve, reject) => {
-    const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(BODY) }
+    const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }
     const sent = request(url, { method: 'POST', agent, headers }, (response) => {
       let text = ''
       response.on('data', (chunk) => {
@@ -155,7 +194,7 @@ function post(agent: Agent, url: string, wanted = 'Hello there.'): Promise<void>
       })
     })
     sent.once('error', reject)
-    sent.end(BODY)
+    sent.end(body)
   })
 }
 

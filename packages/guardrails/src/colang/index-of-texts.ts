@@ -15,6 +15,7 @@ export interface Near {
 export class Index {
   readonly names: string[]
   private readonly entries: { text: string; name: string }[]
+  private words: Set<string>[] | undefined
   private vectors: Promise<Float64Array[]> | undefined
 
   constructor(entries: Iterable<{ text: string; name: string }>) {
@@ -25,12 +26,17 @@ export class Index {
   /** The `count` nearest, nearest first. */
   async nearest(text: string, count: number, turn: Pick<DialogTurn, 'embed'>): Promise<Near[]> {
     if (this.entries.length === 0) return []
-    const scores =
-      (await this.byVectors(text, turn)) ?? this.entries.map((one) => sharedWords(text, one.text))
+    const scores = (await this.byVectors(text, turn)) ?? this.byWords(text)
     return this.entries
       .map((one, at) => ({ ...one, similarity: scores[at] ?? 0 }))
       .sort((a, b) => b.similarity - a.similarity)
       .slice(0, count)
+  }
+
+  private byWords(text: string): number[] {
+    this.words ??= this.entries.map((one) => words(one.text))
+    const own = words(text)
+    return this.words.map((some) => shared(own, some))
   }
 
   private async byVectors(text: string, turn: Pick<DialogTurn, 'embed'>): Promise<number[] | undefined> {
@@ -62,9 +68,9 @@ function dot(a: Float64Array, b: Float64Array): number {
 }
 
 /** Share of the words of two texts that they have in common, 0..1. */
-function sharedWords(a: string, b: string): number {
-  const [left, right] = [words(a), words(b)]
-  const common = [...left].filter((word) => right.has(word)).length
+function shared(left: ReadonlySet<string>, right: ReadonlySet<string>): number {
+  let common = 0
+  for (const word of left) if (right.has(word)) common += 1
   return common === 0 ? 0 : (2 * common) / (left.size + right.size)
 }
 
