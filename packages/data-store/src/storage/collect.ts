@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-import { access, readdir, rm, writeFile } from 'node:fs/promises'
+import { access, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Logger } from '@open-nemo/runtime'
 import type { ObjectReader } from '../git/cat-file.ts'
 import { git } from '../git/run.ts'
 import { MAX_POINTER, parsePointer } from '../git/tree.ts'
+import { type Activity, CLEAN_STAMP } from './activity.ts'
 import type { StoredObject } from './objects.ts'
 import type { Repo } from './repositories.ts'
 
@@ -15,21 +17,45 @@ export interface Collected {
   lfs_bytes: number
 }
 
-/** What the collector asks of the store. */
-export interface CollectorStore {
+/** What the collector needs. */
+interface Tools {
   objects: ObjectReader
-  /** Runs work while no ref of the repository moves. */
-  exclusive<T>(repo: Repo, work: () => Promise<T>): Promise<T>
-  /** Like exclusive, and while no commit is being received either; undefined when one is. */
-  alone<T>(repo: Repo, work: () => Promise<T>): Promise<T | undefined>
+  activity: Activity
+  log: Logger
 }
 
-/** In a repository's folder: nothing has changed since a collection that left nothing to wait for. */
-const STAMP = 'collected'
+/** The first collection, so long after the start. */
+const FIRST_MS = 60_000
 
-/** Notes that a repository changes, so that the next collection looks at it. */
-export async function changing(gitDir: string): Promise<void> {
-  await rm(join(gitDir, STAMP), { force: true })
+/** Runs collections from a little after the start on, until the signal; `every` is in milliseconds, 0 for never. */
+export function collectNowAndThen(every: number, signal: AbortSignal, run: () => void): void {
+  if (every === 0) return
+  const first = setTimeout(run, Math.min(FIRST_MS, every)).unref()
+  const timer = setInterval(run, every).unref()
+  signal.addEventListener('abort', () => {
+    clearTimeout(first)
+    clearInterval(timer)
+  })
+}
+
+/** Collects from one repository after the other; a failure in one is logged and ends nothing. */
+export async function collectAll(
+  tools: Tools,
+  { repos, time, signal }: { repos: readonly Repo[]; time: number; signal: AbortSignal },
+): Promise<Collected> {
+  const sum: Collected = { repositories: 0, git_objects: 0, lfs_objects: 0, lfs_bytes: 0 }
+  for (const repo of repos) {
+    if (signal.aborted) break
+    try {
+      const freed = await collect(tools, repo, time)
+      for (const key of Object.keys(sum) as (keyof Collected)[]) sum[key] += freed[key]
+    } catch (err) {
+      // a repository that was deleted meanwhile is none to collect from
+      if (await exists(repo.gitDir)) tools.log.error({ err, repo: repo.fullName }, 'the collection failed')
+    }
+  }
+  tools.log.info({ ...sum }, 'garbage collected')
+  return sum
 }
 
 /**
@@ -38,20 +64,20 @@ export async function changing(gitDir: string): Promise<void> {
  * its object, also in commits that no branch leads to any more. Whatever moment it is killed at, what is reachable is
  * there.
  */
-export async function collect(store: CollectorStore, repo: Repo, time: number): Promise<Collected> {
+async function collect({ objects, activity }: Tools, repo: Repo, time: number): Promise<Collected> {
   const freed: Collected = { repositories: 1, git_objects: 0, lfs_objects: 0, lfs_bytes: 0 }
   const { gitDir } = repo
   if (await isClean(gitDir)) return freed
   const before = await unreachable(gitDir)
   if (before > 0) {
-    await store.alone(repo, () => prune(gitDir, time))
-    store.objects.forget(gitDir)
+    await activity.alone(repo, () => prune(gitDir, time))
+    objects.forget(gitDir)
     freed.git_objects = before - (await unreachable(gitDir))
   }
-  const candidates = await unnamed(store, repo)
-  await store.exclusive(repo, async () => {
+  const candidates = await unnamed(objects, repo)
+  await activity.exclusive(repo, async () => {
     // a commit may have come to name one since
-    const still = candidates.length > 0 ? await namedObjects(store.objects, gitDir) : new Set<string>()
+    const still = candidates.length > 0 ? await namedObjects(objects, gitDir) : new Set<string>()
     let waiting = freed.git_objects < before
     for (const object of candidates) {
       if (still.has(object.oid)) continue
@@ -61,7 +87,7 @@ export async function collect(store: CollectorStore, repo: Repo, time: number): 
       } else waiting = true
     }
     for (const oid of await repo.lfs.pendingBefore(time)) await repo.lfs.clearPending(oid)
-    if (!waiting) await writeFile(join(gitDir, STAMP), '')
+    if (!waiting) await writeFile(join(gitDir, CLEAN_STAMP), '')
   })
   return freed
 }
@@ -96,11 +122,11 @@ async function prune(gitDir: string, time: number): Promise<void> {
 }
 
 /** The objects of the store that no pointer names. */
-async function unnamed(store: CollectorStore, repo: Repo): Promise<StoredObject[]> {
+async function unnamed(objects: ObjectReader, repo: Repo): Promise<StoredObject[]> {
   const stored: StoredObject[] = []
   for await (const object of repo.lfs.list()) stored.push(object)
   if (stored.length === 0) return []
-  const named = await namedObjects(store.objects, repo.gitDir)
+  const named = await namedObjects(objects, repo.gitDir)
   return stored.filter(({ oid }) => !named.has(oid))
 }
 
@@ -123,7 +149,11 @@ async function namedObjects(objects: ObjectReader, gitDir: string): Promise<Set<
 async function isClean(gitDir: string): Promise<boolean> {
   const pending = await readdir(join(gitDir, 'lfs', 'pending')).catch(() => [])
   if (pending.length > 0) return false
-  return access(join(gitDir, STAMP)).then(
+  return exists(join(gitDir, CLEAN_STAMP))
+}
+
+function exists(path: string): Promise<boolean> {
+  return access(path).then(
     () => true,
     () => false,
   )

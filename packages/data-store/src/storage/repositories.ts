@@ -12,7 +12,8 @@ import { moveRef, resolveRevision } from '../git/refs.ts'
 import { git } from '../git/run.ts'
 import { makePushCheck } from '../git/smart.ts'
 import { TreeReader } from '../git/tree.ts'
-import { type Collected, changing, collect } from './collect.ts'
+import { Activity } from './activity.ts'
+import { type Collected, collectAll, collectNowAndThen } from './collect.ts'
 import { isNodeError } from './errors.ts'
 import { syncFolder } from './fsync.ts'
 import { LfsStore } from './lfs.ts'
@@ -33,8 +34,6 @@ export interface Repo extends RepoRow {
 
 /** A repository folder has this file until its row is in the database; without a row it goes at the next start. */
 const CREATING = 'CREATING'
-/** The first collection, so long after the start. */
-const FIRST_COLLECTION_MS = 60_000
 /** So many packs, and the repository is repacked. */
 const MAX_PACKS = 30
 
@@ -55,12 +54,10 @@ export class Repositories {
   readonly #trash: string
   readonly #log: Logger
   readonly #locks = new KeyedLock()
+  readonly #activity = new Activity(this.#locks)
   readonly #background = new Set<Promise<void>>()
   readonly #stopping = new AbortController()
   readonly #settings: StoreSettings
-  /** Commits that are being received, by repository. */
-  readonly #receiving = new Map<string, number>()
-  readonly #pruning = new Map<string, Promise<unknown>>()
   #storage: LfsStorage | undefined
 
   constructor(options: { dir: string; rows: Rows; log: Logger; settings: StoreSettings }) {
@@ -100,7 +97,9 @@ export class Repositories {
     }
     if (this.quotas.active) await this.#measure()
     this.#later(this.#settle())
-    this.#collectFromNowOn()
+    collectNowAndThen(this.#settings.collectEveryMs, this.#stopping.signal, () =>
+      this.#later(this.collect().then(() => {})),
+    )
   }
 
   /** Waits for the work in the background and ends the git processes. */
@@ -118,50 +117,30 @@ export class Repositories {
 
   /** Runs work that moves refs of a repository; one at a time for each. */
   exclusive<T>(repo: Repo, work: () => Promise<T>): Promise<T> {
-    return this.#locks.run(repo.id, async () => {
-      await changing(repo.gitDir)
-      return await work()
-    })
+    return this.#activity.exclusive(repo, work)
+  }
+
+  /** Runs the work of receiving a commit; nothing is pruned from its repository meanwhile. */
+  receiving<T>(repo: Repo, work: () => Promise<T>): Promise<T> {
+    return this.#activity.receiving(repo, work)
   }
 
   /**
-   * Runs the work of receiving a commit. Git leaves out of it what the repository has already, so nothing may be pruned
-   * from that until the commit is made.
+   * Removes what nothing reaches and nobody has touched for a while, in all repositories. One collection runs at a
+   * time; a second waits for it.
    */
-  async receiving<T>(repo: Repo, work: () => Promise<T>): Promise<T> {
-    const { id } = repo
-    while (this.#pruning.has(id)) await this.#pruning.get(id)
-    this.#receiving.set(id, (this.#receiving.get(id) ?? 0) + 1)
-    try {
-      return await work()
-    } finally {
-      const left = (this.#receiving.get(id) ?? 1) - 1
-      if (left > 0) this.#receiving.set(id, left)
-      else this.#receiving.delete(id)
-    }
-  }
-
-  /** Runs work while no ref moves and no commit is being received; undefined, and not at all, when one is. */
-  alone<T>(repo: Repo, work: () => Promise<T>): Promise<T | undefined> {
-    return this.#locks.run(repo.id, async () => {
-      if (this.#receiving.has(repo.id)) return undefined
-      const pruning = work()
-      const settled = pruning.catch(() => {})
-      this.#pruning.set(repo.id, settled)
-      try {
-        return await pruning
-      } finally {
-        this.#pruning.delete(repo.id)
-      }
+  collect(): Promise<Collected> {
+    const time = Date.now() - this.#settings.collectAgeMs
+    return this.#locks.run('collection', async () => {
+      await this.#lfsStorage.abortUploads(time)
+      const repos = (await this.rows.all()).map((row) => this.#toRepo(row))
+      const sum = await collectAll(
+        { objects: this.objects, activity: this.#activity, log: this.#log },
+        { repos, time, signal: this.#stopping.signal },
+      )
+      for (const repo of repos) await this.quotas.measureGit(repo)
+      return sum
     })
-  }
-
-  /**
-   * Removes what nothing reaches and nobody has touched for `age` milliseconds, in all repositories. One collection
-   * runs at a time; a second waits for it.
-   */
-  collect(age = this.#settings.collectAgeMs): Promise<Collected> {
-    return this.#locks.run('collection', () => this.#collect(Date.now() - age))
   }
 
   /** The repository, or REPO_NOT_FOUND. */
@@ -238,38 +217,6 @@ export class Repositories {
   maintain(repo: Repo): void {
     this.#later(this.quotas.measureGit(repo))
     this.#later(this.#repack(repo))
-  }
-
-  async #collect(time: number): Promise<Collected> {
-    const sum: Collected = { repositories: 0, git_objects: 0, lfs_objects: 0, lfs_bytes: 0 }
-    await this.#lfsStorage.abortUploads(time)
-    for (const row of await this.rows.all()) {
-      if (this.#stopping.signal.aborted) break
-      const repo = this.#toRepo(row)
-      try {
-        const freed = await collect(this, repo, time)
-        for (const key of Object.keys(sum) as (keyof Collected)[]) sum[key] += freed[key]
-        await this.quotas.measureGit(repo)
-      } catch (err) {
-        // a repository that was deleted meanwhile is none to collect from
-        if (await exists(repo.gitDir)) this.#log.error({ err, repo: repo.fullName }, 'the collection failed')
-      }
-    }
-    this.#log.info({ ...sum }, 'garbage collected')
-    return sum
-  }
-
-  /** Collects now and then, from a little after the start on. */
-  #collectFromNowOn(): void {
-    const { collectEveryMs } = this.#settings
-    if (collectEveryMs === 0) return
-    const run = () => this.#later(this.collect().then(() => {}))
-    const first = setTimeout(run, Math.min(FIRST_COLLECTION_MS, collectEveryMs)).unref()
-    const timer = setInterval(run, collectEveryMs).unref()
-    this.#stopping.signal.addEventListener('abort', () => {
-      clearTimeout(first)
-      clearInterval(timer)
-    })
   }
 
   async #measure(): Promise<void> {
