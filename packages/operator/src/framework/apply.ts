@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Store, slim } from './cache.ts'
+import { keepingVolume } from './claims.ts'
 import { isStatus, type KubeClient } from './client.ts'
 import { contains, contentHash } from './compare.ts'
 import { type Resource, resourcePath } from './resources.ts'
@@ -30,9 +31,7 @@ export class Applier {
   readonly #client: KubeClient
   readonly #fieldManager: string
   /** Per object: what was asked for, and what the server made of it, which includes its defaults. */
-  readonly #made = new Map<string, { desired: string; live: string }>()
-  /** Objects of the cache that were found to be as asked for, by the hash of what was asked. */
-  readonly #checked = new WeakMap<KubeObject, string>()
+  readonly #made = new Map<string, { desired: string; live: string; seen: string }>()
 
   constructor(client: KubeClient, fieldManager: string) {
     this.#client = client
@@ -41,28 +40,30 @@ export class Applier {
 
   /** Makes the object exist as wanted. Returns whether anything had to be written. Throws ApplyRefused, KubeError. */
   async apply(wanted: KubeObject, owner: KubeObject, resource: Resource, store: Store): Promise<boolean> {
-    const desired = prepared(wanted, owner)
+    let desired = prepared(wanted, owner)
     const namespace = desired.metadata.namespace ?? ''
     const key = `${desired.apiVersion}/${desired.kind}/${namespace}/${desired.metadata.name}`
     const hash = desired.metadata.annotations?.[HASH_ANNOTATION] ?? ''
     const known = store.get(namespace, desired.metadata.name)
-    if (known && this.#checked.get(known) === hash) return false
+    const before = this.#made.get(key)
+    if (known && before?.desired === hash && before.seen === seen(known)) return false
     // The cache may lag behind: whether the name is free, only the server can say.
     const made = known ? undefined : await this.#write(desired, resource, NEW_ONLY)
     const live = made ? undefined : (known ?? (await this.#read(desired, resource)))
     // A claim that somebody else made is used as it is.
     if (live?.kind === 'PersistentVolumeClaim' && !live.metadata.annotations?.[HASH_ANNOTATION]) return false
+    if (live?.kind === 'PersistentVolumeClaim') desired = keepingVolume(desired, live)
     if (live) {
       await this.#mayTakeOver(live, desired, owner, resource)
       if (this.#isAsMade(slim(live), desired, key)) {
-        this.#checked.set(live, hash)
+        this.#made.set(key, { desired: hash, live: liveHash(slim(live)), seen: seen(live) })
         return false
       }
     }
     const answer = made ?? (await this.#write(desired, resource))
     if (!answer) return false
     store.upsert(answer, true)
-    this.#made.set(key, { desired: hash, live: liveHash(slim(answer)) })
+    this.#made.set(key, { desired: hash, live: liveHash(slim(answer)), seen: seen(answer) })
     return true
   }
 
@@ -193,6 +194,8 @@ function prepared(wanted: KubeObject, owner: KubeObject): KubeObject {
   const annotations = { ...object.metadata.annotations, [HASH_ANNOTATION]: contentHash(object) }
   return { ...object, metadata: { ...object.metadata, annotations } }
 }
+
+const seen = ({ metadata }: KubeObject) => `${metadata.uid} ${metadata.resourceVersion}`
 
 /** What a drift would show in: all but the status and what changes with every write. */
 function liveHash({ status: _, metadata, ...rest }: KubeObject): string {
