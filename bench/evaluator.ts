@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { once } from 'node:events'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Bench, type Row, withPlatform } from './lib.ts'
-import { textParity } from './parity.ts'
+import { type Bench, ROOT, type Row, uploadRows, withPlatform } from './lib.ts'
+import { lmEval } from './lm-eval.ts'
+import { rankParity, textParity } from './parity.ts'
 
 const CONCURRENCY = 64
 /** What a small model takes for a short answer. */
@@ -17,35 +20,50 @@ const ITEMS = 10_000
  */
 export const bench: Bench = {
   async run() {
-    const differences = await textParity()
-    const rows: Row[] = Object.entries(differences).map(([name, value]) => ({
-      name: `evaluator.parity.${name}`,
-      value,
-      unit: 'max abs difference',
-      target: 1e-6,
-    }))
-    rows.unshift({
-      name: 'evaluator.parity_max_abs_diff',
-      value: Math.max(...Object.values(differences)),
-      unit: 'max abs difference',
-      target: 1e-6,
+    const differences = { ...(await textParity()), ...(await rankParity()) }
+    const measured: Row[] = []
+    await withPlatform(async (running) => {
+      const { evaluator } = running.urls
+      const harness = await lmEval(running)
+      Object.assign(differences, harness.differences)
+      measured.push(
+        {
+          name: 'evaluator.metric_items_per_s',
+          value: await itemsPerSecond(evaluator),
+          unit: '1/s',
+          target: 20_000,
+        },
+        {
+          name: 'evaluator.endpoint_busy_share.c64',
+          value: await busyShare(evaluator),
+          unit: 'share',
+          target: 0.95,
+        },
+        ...harness.rows,
+      )
     })
-    await withPlatform(async ({ urls }) => {
-      rows.push({
-        name: 'evaluator.metric_items_per_s',
-        value: await itemsPerSecond(urls.evaluator),
-        unit: '1/s',
-        target: 20_000,
-      })
-      rows.push({
-        name: 'evaluator.endpoint_busy_share.c64',
-        value: await busyShare(urls.evaluator),
-        unit: 'share',
-        target: 0.95,
-      })
-    })
-    return rows
+    const unit = 'max abs difference'
+    const rows = Object.entries(differences).map(
+      ([name, value]): Row => ({ name: `evaluator.parity.${name}`, value, unit, target: 1e-6 }),
+    )
+    const worst = Math.max(...Object.values(differences))
+    rows.unshift({ name: 'evaluator.parity_max_abs_diff', value: worst, unit, target: 1e-6 })
+    writeParityTable(rows)
+    return [...rows, ...measured]
   },
+}
+
+const PAGE = join(ROOT, 'docs/evaluator.md')
+const [START, END] = ['<!-- parity: `npm run bench -- evaluator` writes it -->', '<!-- /parity -->']
+
+/** The differences from the reference libraries, in the page about the evaluator. */
+export function writeParityTable(rows: Row[]): void {
+  const page = readFileSync(PAGE, 'utf8')
+  const [start, end] = [page.indexOf(START), page.indexOf(END)]
+  if (start < 0 || end < start) throw new Error(`${PAGE} has lost its markers for the table`)
+  const lines = rows.map(({ name, value }) => `| ${name.replace(/^evaluator\.(parity\.)?/, '')} | ${value} |`)
+  const table = ['| score | largest difference |', '|---|---|', ...lines].join('\n')
+  writeFileSync(PAGE, `${page.slice(0, start)}${START}\n${table}\n${page.slice(end)}`)
 }
 
 /** Live evaluations of string-check, exact match and F1: with reading the request, rendering and statistics. */
@@ -80,7 +98,7 @@ async function busyShare(url: string): Promise<number> {
   const judge = await mock('RATING: 4')
   try {
     const rows = Array.from({ length: BUSY_SAMPLES }, (_, n) => ({ prompt: `Say ${n}.` }))
-    const repo = await upload(url, rows)
+    const repo = await uploadRows(url, rows)
     const prompt = (content: string) => ({ messages: [{ role: 'user', content }] })
     const job = await post(`${url}/v1/evaluation/jobs`, {
       target: { type: 'model', model: { api_endpoint: { url: model.url, model_id: 'mock' } } },
@@ -117,29 +135,6 @@ async function busyShare(url: string): Promise<number> {
     model.server.close()
     judge.server.close()
   }
-}
-
-/** A commit with one file, as JSON lines: the way of the hub's clients. */
-async function upload(url: string, rows: unknown[]): Promise<string> {
-  const name = `bench-${Date.now()}`
-  const lines = rows.map((row) => JSON.stringify(row)).join('\n')
-  const hub = `${url}/v1/hf/api`
-  await post(`${hub}/repos/create`, { type: 'dataset', organization: 'bench', name })
-  const commit = [
-    { key: 'header', value: { summary: 'rows' } },
-    {
-      key: 'file',
-      value: { path: 'rows.jsonl', encoding: 'base64', content: Buffer.from(lines).toString('base64') },
-    },
-  ]
-  const body = commit.map((line) => JSON.stringify(line)).join('\n')
-  const response = await fetch(`${hub}/datasets/bench/${name}/commit/main`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/x-ndjson' },
-    body,
-  })
-  if (!response.ok) throw new Error(await response.text())
-  return `hf://datasets/bench/${name}`
 }
 
 /** An endpoint that takes a fixed time for every answer, and knows how many requests it held, and for how long. */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
@@ -161,4 +162,31 @@ export async function pythonWith(name: string, packages: string[]): Promise<stri
     },
   })
   return join(dir, 'bin', 'python')
+}
+
+/** Rows as a dataset of a platform, by a commit with one file: the way of the hub's clients. Gives its files_url. */
+export async function uploadRows(url: string, rows: unknown[]): Promise<string> {
+  const name = `bench-${randomUUID()}`
+  const lines = rows.map((row) => JSON.stringify(row)).join('\n')
+  const hub = `${url}/v1/hf/api`
+  await fetch(`${hub}/repos/create`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ type: 'dataset', organization: 'bench', name }),
+  })
+  const commit = [
+    { key: 'header', value: { summary: 'rows' } },
+    {
+      key: 'file',
+      value: { path: 'rows.jsonl', encoding: 'base64', content: Buffer.from(lines).toString('base64') },
+    },
+  ]
+  const body = commit.map((line) => JSON.stringify(line)).join('\n')
+  const response = await fetch(`${hub}/datasets/bench/${name}/commit/main`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/x-ndjson' },
+    body,
+  })
+  if (!response.ok) throw new Error(await response.text())
+  return `hf://datasets/bench/${name}`
 }

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
+import { parseRankMeasure, rank, rankScore } from '@open-nemo/evaluator/kinds/retriever/metrics.ts'
 import { bleuStats, corpusBleu, sentenceBleu } from '@open-nemo/evaluator/metrics/bleu.ts'
 import { rouge } from '@open-nemo/evaluator/metrics/rouge.ts'
 import { pythonWith, ROOT } from './lib.ts'
@@ -70,13 +71,78 @@ function generator(seed: number): () => number {
   }
 }
 
-async function ask(cases: Case[]): Promise<Theirs> {
-  const python = await pythonWith('parity-text', LIBRARIES)
-  const child = spawn(python, [join(ROOT, 'bench/python/parity.py')], { stdio: ['pipe', 'pipe', 'ignore'] })
+const RANKED = 500
+const MEASURES = [
+  'recall_5',
+  'recall_10',
+  'P_5',
+  'P_10',
+  'ndcg_cut_5',
+  'ndcg_cut_10',
+  'ndcg',
+  'map_cut_10',
+  'map',
+  'recip_rank',
+]
+
+/** The same for measures of rankings, with scores that tie, judgements of several grades, and queries without any. */
+export async function rankParity(): Promise<Record<string, number>> {
+  const { judged, runs } = makeRankings()
+  const given = {
+    judged,
+    runs,
+    ask: ['recall', 'P', 'ndcg_cut', 'ndcg', 'map_cut', 'map', 'recip_rank'],
+    read: MEASURES,
+  }
+  const theirs = await askPython<Record<string, Record<string, number>>>(
+    'parity-rank',
+    ['pytrec-eval-terrier==0.5.11'],
+    'rank_parity.py',
+    given,
+  )
+  const differences: Record<string, number> = {}
+  for (const [query, scores] of Object.entries(runs)) {
+    const ranking = rank(Object.entries(scores))
+    const judgements = new Map(Object.entries(judged[query] ?? {}))
+    for (const name of MEASURES) {
+      const measure = parseRankMeasure(name)
+      if (!measure) throw new Error(`no measure ${name}`)
+      const difference = Math.abs(
+        rankScore(measure, ranking, judgements) - (theirs[query]?.[name] ?? Number.NaN),
+      )
+      differences[name] = Math.max(differences[name] ?? 0, difference)
+    }
+  }
+  return differences
+}
+
+function makeRankings() {
+  const next = generator(11)
+  const judged: Record<string, Record<string, number>> = {}
+  const runs: Record<string, Record<string, number>> = {}
+  for (let q = 0; q < RANKED; q++) {
+    const documents = Array.from({ length: 40 }, (_, d) => `d${d}`)
+    const relevant = documents.filter(() => next() < 0.15)
+    // trec_eval leaves out queries that nobody judged: each has one judgement at least.
+    judged[`q${q}`] = Object.fromEntries([...relevant, 'd0'].map((id) => [id, Math.floor(next() * 4)]))
+    const kept = documents.filter(() => next() < 0.6)
+    runs[`q${q}`] = Object.fromEntries(
+      (kept.length > 0 ? kept : ['d1']).map((id) => [id, Math.floor(next() * 25) / 25]),
+    )
+  }
+  return { judged, runs }
+}
+
+const ask = (cases: Case[]) => askPython<Theirs>('parity-text', LIBRARIES, 'parity.py', cases)
+
+/** What a program of bench/python answers to JSON, with these packages. */
+async function askPython<T>(name: string, packages: string[], file: string, given: unknown): Promise<T> {
+  const python = await pythonWith(name, packages)
+  const child = spawn(python, [join(ROOT, 'bench/python', file)], { stdio: ['pipe', 'pipe', 'ignore'] })
   const ended = once(child, 'exit')
-  child.stdin.end(JSON.stringify(cases))
+  child.stdin.end(JSON.stringify(given))
   const answer = await text(child.stdout)
   const [code] = await ended
-  if (code !== 0) throw new Error(`bench/python/parity.py ended with ${code}`)
-  return JSON.parse(answer) as Theirs
+  if (code !== 0) throw new Error(`bench/python/${file} ended with ${code}`)
+  return JSON.parse(answer) as T
 }
