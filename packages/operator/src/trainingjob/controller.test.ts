@@ -265,7 +265,11 @@ test('Volcano tells on the PodGroup why a gang waits, and not at all when the qu
   assert.match(String(planOf(it, world).status.message), /queue default does not exist or is not open/)
   run.status = { state: { phase: 'Pending' } }
   const group = live(
-    { apiVersion: 'scheduling.volcano.sh/v1beta1', kind: 'PodGroup', metadata: { name: 'g' } },
+    {
+      apiVersion: 'scheduling.volcano.sh/v1beta1',
+      kind: 'PodGroup',
+      metadata: { name: `${run.metadata.name}-${run.metadata.uid}` },
+    },
     run,
     {
       phase: 'Inqueue',

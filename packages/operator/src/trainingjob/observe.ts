@@ -182,9 +182,8 @@ function refusalHint(message: string): string {
 
 /** Volcano tells on the PodGroup, in conditions and in events, not on the Job. */
 function whyGangWaits(run: KubeObject, world: World): string | undefined {
-  const group = world
-    .list(POD_GROUP.apiVersion, POD_GROUP.kind)
-    .find((each) => each.metadata.ownerReferences?.some((owner) => owner.uid === run.metadata.uid))
+  const { name, uid } = run.metadata
+  const group = world.get({ ...POD_GROUP, name: `${name}-${uid}` }) ?? world.get({ ...POD_GROUP, name })
   const queue = (run.spec as { queue?: string }).queue
   if (!group) {
     const isSilent = !(run.status as RunStatus | undefined)?.state?.phase
