@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// `npm test`. Tiers: NEMO_TEST_TIERS=lint,conformance,tools,unit,trainer,slow,cluster picks some; a machine that cannot run one says so.
+// `npm test`. Tiers: NEMO_TEST_TIERS=lint,conformance,… picks some; a machine that cannot run one says so.
 import { cluster } from './test-tiers/cluster.ts'
 import { conformance } from './test-tiers/conformance.ts'
+import { hostile } from './test-tiers/hostile.ts'
+import { kill } from './test-tiers/kill.ts'
 import { labTools } from './test-tiers/lab-tools.ts'
 import { lint } from './test-tiers/lint.ts'
+import { postgres } from './test-tiers/postgres.ts'
 import { consoleReport, type Report } from './test-tiers/report.ts'
 import { slow } from './test-tiers/slow.ts'
 import { trainer } from './test-tiers/trainer.ts'
@@ -15,7 +18,10 @@ const tiers: Record<string, (report: Report) => Promise<void>> = {
   conformance,
   tools: labTools,
   unit,
+  postgres,
   trainer,
+  hostile,
+  kill,
   slow,
   cluster,
 }

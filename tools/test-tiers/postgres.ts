@@ -11,8 +11,12 @@ const EMBEDDED = /^packages\/runtime\/src\/database\//
 /** What a test that needs a database imports: the helper itself, or its service's own helpers. */
 const NEEDS = /openMemoryDatabase|\/(testing|harness)\.ts'/
 
-/** The tests of every service again, with a PostgreSQL server in place of the embedded database. */
+/** NEMO_SLOW=1: the tests of every service again, with a PostgreSQL server in place of the embedded database. */
 export async function postgres(report: Report): Promise<void> {
+  if (process.env.NEMO_SLOW !== '1') {
+    report.add({ name: 'postgres', outcome: 'skipped', reason: 'NEMO_SLOW=1 runs the slow tests' })
+    return
+  }
   const bin = findPostgres()
   if (!bin) {
     const reason = 'PostgreSQL server programs (initdb, postgres) are not installed'
