@@ -146,8 +146,11 @@ test('jobs are runs of a real MLflow: parameters, metrics by step, tags and how 
       [2, 4, 6, 8].map((step) => [step, 4 / step]),
     )
     assert.ok(pairs(run.data.metrics).val_loss)
-    const [ended] = await runs('nvidia-nemo-customizer')
-    assert.equal(ended.info.status, 'KILLED')
+    // A cancellation does not wait for the tracker.
+    const ended = async () => (await runs('nvidia-nemo-customizer'))[0].info.status
+    for (const end = Date.now() + 20_000; (await ended()) === 'RUNNING' && Date.now() < end; )
+      await sleep(200)
+    assert.equal(await ended(), 'KILLED')
   } finally {
     await h.close()
   }
