@@ -214,6 +214,44 @@ define flow ask
     assert.equal(no?.stop, true)
   })
 
+  it('goes on sensibly where it is not remembered, as on another replica', async () => {
+    const source =
+      'define user greet\n  "hi"\ndefine user give name\n  "Bob"\ndefine flow a\n  user greet\n  bot ask name "Your name?"\n' +
+      '  user give name\n  bot thank "Thanks."\n'
+    const [one, other] = [compile(source), compile(source)]
+    await one.respond(turnOf([user('hello')], { answers: { generate_user_intent: ['greet'] } }))
+    const messages = [user('hello'), { role: 'assistant', content: 'Your name?' }, user('Bob')]
+    const answers = {
+      generate_user_intent: ['give name'],
+      generate_next_steps: ['bot thank'],
+    }
+    const here = turnOf(messages, { answers: { ...answers } })
+    assert.deepEqual((await one.respond(here))?.messages, ['Thanks.'])
+    assert.deepEqual(here.asked, ['generate_user_intent'])
+    const there = turnOf(messages, { answers: { ...answers } })
+    const outcome = await other.respond(there)
+    assert.deepEqual(outcome?.messages, ['Thanks.'])
+    assert.deepEqual(there.asked, ['generate_user_intent', 'generate_next_steps'])
+    assert.match(outcome?.history ?? '', /user "hello"\nbot "Your name\?"\nuser "Bob"/)
+    const again = turnOf([...messages, { role: 'assistant', content: 'Thanks.' }, user('hi')], {
+      answers: { generate_user_intent: ['greet'] },
+    })
+    assert.deepEqual((await other.respond(again))?.messages, ['Your name?'])
+  })
+
+  it('gives way to the model where its flow has less priority, and takes a message back', async () => {
+    const engine = compile(
+      'define user greet\n  "hi"\ndefine flow any\n  priority 0.5\n  user ...\n  bot "Low."\n' +
+        'define flow back\n  user greet\n  bot first "First."\n  bot undo "(remove last message)"\n  bot second "Second."\n',
+    )
+    const low = turnOf([user('x')], {
+      answers: { generate_user_intent: ['other'], generate_next_steps: ['bot second'] },
+    })
+    assert.deepEqual((await engine.respond(low))?.messages, ['Second.'])
+    const back = turnOf([user('hi')], { answers: { generate_user_intent: ['greet'] } })
+    assert.deepEqual((await engine.respond(back))?.messages, ['Second.'])
+  })
+
   it('uses the nearest example alone when the configuration says so', async () => {
     const engine = compileDialog([{ file: 'rails.co', text: GREETING }], {
       rails: { dialog: { user_messages: { embeddings_only: true } } },
