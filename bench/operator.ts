@@ -18,6 +18,7 @@ import { type Bench, CACHE, freePorts, ROOT, type Row, until200, withFolder } fr
 const JOBS = 1_000
 const CHANGES = 200
 const IDLE_MS = 30_000
+const QUIET_MS = 4_000
 const NS = 'default'
 const API = '/apis/nvidia.com/v1alpha1/namespaces/default/nemotrainingjobs'
 
@@ -98,13 +99,22 @@ async function peakMb(pid: number): Promise<number> {
   return Math.round(Number(/VmHWM:\s+(\d+) kB/.exec(text)?.[1] ?? Number.NaN) / 1e3)
 }
 
-/** Writes so far, those that renew the Lease left out. */
+/** Writes so far but those that renew the Lease, the only ones by PUT. */
 async function writes(url: string): Promise<number> {
   const text = await (await fetch(`${url}/metrics`)).text()
   const counts = [
     ...text.matchAll(/open_nemo_api_requests_total\{method="(POST|PATCH|DELETE)",code="\d+"\} (\d+)/g),
   ]
   return counts.reduce((sum, [, , n]) => sum + Number(n), 0)
+}
+
+/** Waits until nothing has been written for a while: the Job controller makes the pods at its own pace. */
+async function settled(url: string): Promise<void> {
+  for (let before = -1, now = 0; before !== now; ) {
+    before = await writes(url)
+    await sleep(QUIET_MS)
+    now = await writes(url)
+  }
 }
 
 const job = (i: number) => ({
@@ -134,7 +144,7 @@ async function measure(kubeconfig: string): Promise<Row[]> {
     await Promise.all([jobs.until(() => jobs.store.list(NS).length >= JOBS), resources.until(reported)])
     const seconds = (performance.now() - begun) / 1000
     console.log(`${JOBS} Jobs and their states in ${seconds.toFixed(1)} s`)
-    await sleep(5_000)
+    await settled(url)
     const idleFrom = await writes(url)
     await sleep(IDLE_MS)
     const idle = (await writes(url)) - idleFrom
