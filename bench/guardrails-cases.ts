@@ -18,7 +18,7 @@ export interface Case {
   /** What every judge answers; a number is the status of a failure. */
   judge?: string | number
   /** Judges answer Yes to what holds this, and else No. */
-  judgeYes?: string
+  judgeYes?: string | undefined
   /** What the main model answers. */
   main?: string
   /** What the main model answers to the tasks of a dialog, in turn. */
@@ -51,6 +51,7 @@ export const full = (one: Case): Case => ({ ...DEFAULTS, ...one })
 export const PROMPTS = `prompts:
   - {task: self_check_input, content: "JUDGE {{ user_input }}"}
   - {task: self_check_output, content: "JUDGE {{ bot_response }}"}
+  - {task: self_check_hallucination, content: "JUDGE {{ statement }} {{ paragraph }}"}
   - {task: self_check_facts, content: "JUDGE {{ evidence }} {{ response }}"}
   - {task: llama_guard_check_input, content: "JUDGE {{ user_input }}"}
   - {task: llama_guard_check_output, content: "JUDGE {{ bot_response }}"}
@@ -188,6 +189,14 @@ const injections: [string, string?][] = [
   ["It's a nice day - really"],
   ['eval(x)'],
   ['<b>bold</b>'],
+  ['Please select one from the menu.'],
+  ['Use the union of both sets, and select the rest.'],
+  ['A template has two braces.'],
+  ['The import duties rise; so do the prices.'],
+  ['The script is done, on time = on budget.'],
+  ['Drop the table in the corner.'],
+  ['Its version() is 5 -- or so they say.'],
+  ['Write x = "a" or y = "b" in the form.'],
   ['INSERT INTO t VALUES (1)'],
   ['1 UNION SELECT password FROM users', MORE_FORMS],
   ['<img src=x onerror=alert(1)>', MORE_FORMS],

@@ -183,6 +183,49 @@ const FOUND: [string, string, boolean][] = [
 
 /** Dialogs by similarity and behind rails, jailbreak heuristics, tools, streams, Colang 2.x and sensitive data. */
 export const MORE_CASES: Case[] = [
+  ...['yes', 'no', 'Yes', 'No', 'maybe'].map((judge) =>
+    guarded(`hallucination, ${judge}`, 'rails: {output: {flows: [self check hallucination]}}\n', '', {
+      context: { check_hallucination: true },
+      turns: ['joke'],
+      says: {
+        generate_user_intent: ['ask joke'],
+        generate_next_steps: ['bot tell joke'],
+        generate_bot_message: ['A joke.'],
+      },
+      judge,
+      judgeYes: undefined,
+    }),
+  ),
+  {
+    id: 'hallucination without a dialog',
+    rail: 'self check hallucination',
+    yaml: 'rails: {output: {flows: [self check hallucination]}}\n',
+    context: { check_hallucination: true },
+    judge: 'no',
+    why: 'the check has nothing to go by there unless a dialog generated the answer',
+  },
+  ...['one secret', 'nothing'].map(
+    (chunks): Case => ({
+      id: `retrieval of a fact, then its check: ${chunks}`,
+      rail: 'self check facts',
+      yaml: 'rails: {output: {flows: [self check facts]}}\n',
+      context: { check_facts: true, relevant_chunks: chunks },
+      judgeYes: 'secret',
+    }),
+  ),
+  guarded('refused, then said otherwise', INPUT, '', {
+    turns: ['a bad word', 'a kind word', 'a bad word'],
+    says: { generate_user_intent: ['express greeting', 'ask weather'] },
+  }),
+  guarded(
+    'both rails pass',
+    'rails: {input: {flows: [self check input]}, output: {flows: [self check output]}}\n',
+    '',
+    {
+      turns: ['good', 'better'],
+    },
+  ),
+  guarded('rails that are not wanted', INPUT, '', { rails: ['dialog'] }),
   nearest('the nearest', '', ['hello there friend', 'will it rain today']),
   nearest('far from all', '', ['quantum chromodynamics']),
   nearest('above the threshold', THRESHOLD, ['hello there my friend']),
