@@ -175,7 +175,7 @@ test('a full disk refuses writes by name, loses nothing, and ends when there is 
 }, async (t) => {
   const disk = join(dir, 'disk')
   await mkdir(disk)
-  const mounted = await runCommand('mount', ['-t', 'tmpfs', '-o', 'size=192m', 'tmpfs', disk])
+  const mounted = await runCommand('mount', ['-t', 'tmpfs', '-o', 'size=320m', 'tmpfs', disk])
   if (mounted.code !== 0) return t.skip(`no small disk can be mounted: ${mounted.output.trim()}`)
   const victim = await createVictim(disk)
   try {
@@ -192,7 +192,10 @@ test('a full disk refuses writes by name, loses nothing, and ends when there is 
       else if (!response.ok) refused.push(`${response.status} ${await response.text()}`)
     }
     assert.ok(refused.length > 0, 'the disk was not full')
-    for (const one of refused) assert.match(one, /^507 .*no room/)
+    for (const one of refused) assert.match(one, /^507 .*(no room|MB left)/)
+    const project = { name: 'full', namespace: SPACE, description: 'x'.repeat(60_000) }
+    const projects = `${victim.urls.platform}/v1/projects`
+    await assert.rejects(post(projects, project), /507/)
     // What is read needs no room.
     assert.equal(await read(fileUrl(victim, 'before.txt')), 'before')
     await rm(ballast)
@@ -201,6 +204,7 @@ test('a full disk refuses writes by name, loses nothing, and ends when there is 
       await sleep(500)
     }
     assert.equal(await read(fileUrl(victim, 'after.txt')), 'after')
+    await post(projects, project)
     await victim.kill()
     await victim.start()
     assert.equal(await read(fileUrl(victim, 'before.txt')), 'before')

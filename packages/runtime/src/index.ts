@@ -12,6 +12,7 @@ export { type Migration, migrate, NewerSchemaError } from './database/migrate.ts
 export { openServer } from './database/server.ts'
 export { type Database, isUniqueViolation, type Queryable } from './database/types.ts'
 export { DATABASE_WAIT_MS, waitForDatabase } from './database/wait.ts'
+export { type DiskGuard, watchDisk } from './gateway/disk-guard.ts'
 export { createGateway, createPlatformFetch, forwardTo, type Gateway, type Slot } from './gateway/gateway.ts'
 export { destination, hostRole, type PortRole } from './gateway/table.ts'
 export { type App, type AppEnv, createApp } from './http/app.ts'

@@ -18,6 +18,7 @@ import {
   serve,
   startTracing,
   takeLock,
+  watchDisk,
 } from '@open-nemo/runtime'
 import { loadCatalogue } from '@open-nemo/runtime/catalogue/index.ts'
 import { homePaths, type PlatformConfig } from './config.ts'
@@ -51,7 +52,10 @@ export async function startPlatform(config: PlatformConfig, env: Env): Promise<P
     for (const name of SERVICE_NAMES) {
       if (SERVICES[name]) states.set(name, { slot: 'starting', ready: async () => false })
     }
+    const disk = await watchDisk(config.home)
+    undo.push(async () => disk.stop())
     const gateway = createGateway({
+      refusal: disk.refusal,
       slot: (name) => states.get(name)?.slot ?? 'absent',
       platform: createPlatformApp({ log, metrics, states }),
     })

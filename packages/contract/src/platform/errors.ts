@@ -38,4 +38,14 @@ export const platformErrors = defineErrors('platform', {
     message: 'the request holds a NUL character or half a surrogate pair, which cannot be stored',
     hint: 'Leave it out',
   },
+  DISK_FULL: {
+    status: 507,
+    message: 'the disk of {dir} has {free} MB left, so nothing can be added',
+    hint: 'Delete data or enlarge the disk; what is there can be read, and writes go on once there is room',
+  },
+  DATABASE_FULL: {
+    status: 507,
+    message: 'the database has no room left on its disk, so nothing was changed',
+    hint: 'Delete data or enlarge its disk, then repeat the request',
+  },
 })

@@ -15,6 +15,8 @@ export interface GatewayOptions {
   slot(service: ServiceName): Slot
   /** Answers what no service claims: health, metrics, documents. */
   platform: App
+  /** Why a request is not let in now, such as a disk that is full. */
+  refusal?: (method: string) => Error | undefined
 }
 
 type Bindings = AppEnv['Bindings']
@@ -42,6 +44,8 @@ export function createGateway(options: GatewayOptions): Gateway {
     return serverSpan(call, () => forward(to, url, request, env))
   }
   function forward(to: Destination, url: URL, request: Request, env: Bindings): Response | Promise<Response> {
+    const refusal = options.refusal?.(request.method)
+    if (refusal) return errorResponse(refusal, 'fastapi', undefined).response
     const app = to.service === 'platform' ? options.platform : options.slot(to.service)
     if (app === 'starting') {
       const err = platformErrors.SERVICE_STARTING({ service: to.service }).with({ 'retry-after': '1' })

@@ -28,6 +28,8 @@ export function errorResponse(
   }
   if (isUnstorable(err))
     return errorResponse(platformErrors.UNSTORABLE_TEXT({}, { cause: err }), style, requestId)
+  if (isDiskFull(err))
+    return errorResponse(platformErrors.DATABASE_FULL({}, { cause: err }), style, requestId)
   const message = `Internal Server Error${requestId ? ` (request ${requestId}; the service's log has the cause)` : ''}`
   return {
     response: render({ status: 500, detail: message, message, code: 'INTERNAL', style }),
@@ -41,6 +43,11 @@ function isUnstorable(err: unknown): boolean {
   return (
     err.code === '22021' || err.code === '22P05' || (err.code === '22P02' && /\bjson\b/.test(err.message))
   )
+}
+
+/** PostgreSQL's disk_full, or a file of ours that found no room. */
+function isDiskFull(err: unknown): boolean {
+  return err instanceof Error && 'code' in err && (err.code === '53100' || err.code === 'ENOSPC')
 }
 
 interface Rendering {
