@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from '@open-nemo/runtime/telemetry/log.ts'
-import type { Store } from './cache.ts'
+import { type Store, slim } from './cache.ts'
 import { isStatus, type KubeClient, KubeError, type WatchLine } from './client.ts'
 import { type Resource, resourcePath } from './resources.ts'
 import type { KubeObject } from './types.ts'
@@ -26,7 +26,7 @@ export const WATCH_TIMES: WatchTimes = {
   lastRetryMs: 5_000,
 }
 
-const PAGE = 250
+const PAGE = 100
 
 export interface ReflectorOptions {
   client: KubeClient
@@ -121,7 +121,7 @@ export class Reflector {
         signal: this.#stop.signal,
         timeoutMs: 30_000,
       })
-      for (const item of page.items ?? []) objects.push(this.#typed(item))
+      for (const item of page.items ?? []) objects.push(slim(this.#typed(item)))
       continued = page.metadata?.continue || undefined
       version = page.metadata?.resourceVersion ?? ''
     } while (continued)
