@@ -19,6 +19,9 @@ const POLL_MS = 2000
 const LONGEST_WAIT_MS = 60_000
 /** The job does not wait longer than this for its last values to be logged. */
 const LAST_WORDS_MS = 15_000
+/** How often the end of a run is told to a tracker that does not answer. */
+const LAST_TRIES = 3
+const LAST_PAUSE_MS = 500
 
 /**
  * Logs a run to its trackers while it trains; call what it returns when the run ends, with how the job ended (or
@@ -42,20 +45,26 @@ export function followRun(args: {
     let wait = args.pollMs ?? POLL_MS
     const known = run.state.tracking?.[tracker.name]
     const on: Session = { tracker, memory: known?.memory, sent: { ...known?.sent } }
-    for (;;) {
-      const isLast = stopping.signal.aborted
-      const outcome = await attempt(on, isLast)
-      if (isLast || outcome === 'refused') return
+    for (let lastTries = LAST_TRIES; ; ) {
+      const isEnding = stopping.signal.aborted
+      const isLast = isEnding && --lastTries === 0
+      const outcome = await attempt(on, { isEnding, isLast })
+      if (isLast || ['refused', 'ended'].includes(outcome)) return
+      if (isEnding) await sleep(LAST_PAUSE_MS)
       wait = outcome === 'logged' ? (args.pollMs ?? POLL_MS) : Math.min(2 * wait, LONGEST_WAIT_MS)
       await sleep(wait, undefined, { signal: stopping.signal }).catch(() => undefined)
     }
   }
 
-  async function attempt(on: Session, isLast: boolean): Promise<'logged' | 'failed' | 'refused'> {
+  async function attempt(
+    on: Session,
+    { isEnding, isLast }: { isEnding: boolean; isLast: boolean },
+  ): Promise<'logged' | 'ended' | 'failed' | 'refused'> {
     try {
       if (run.state.started_at) await step(on)
-      if (isLast && on.memory && ending) await on.tracker.end(on.memory, ending, Date.now())
-      return 'logged'
+      if (!isEnding) return 'logged'
+      if (on.memory && ending) await on.tracker.end(on.memory, ending, Date.now())
+      return 'ended'
     } catch (err) {
       const isFinal = err instanceof TrackerError && err.isFinal
       await warn(on.tracker, err, isLast || isFinal)

@@ -48,7 +48,7 @@ export class TrackerError extends Error {
   }
 }
 
-const TIMEOUT_MS = 10_000
+const TIMEOUT_MS = 30_000
 
 type Json = Record<string, unknown>
 
