@@ -76,6 +76,8 @@ async function startProcess(kubeconfig: string): Promise<{ child: ChildProcess; 
     POD_NAMESPACE: NS,
     NEMO_OPERATOR_PORT: String(port),
     NODE_COMPILE_CACHE: join(CACHE, 'node'),
+    // As in the chart.
+    MALLOC_ARENA_MAX: '2',
     LOG_LEVEL: 'warn',
   }
   // With the flags of packages/cli/bin/nemoctl.mjs, which would start it as a child of its own.
