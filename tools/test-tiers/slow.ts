@@ -2,15 +2,20 @@
 import { DiskSpaceError } from '../../packages/runtime/src/cache/index.ts'
 import { ensureTrainerEnvironment, PythonError } from '../../packages/runtime/src/python/index.ts'
 import { cacheDir } from './cache.ts'
+import { runFiles, testFiles } from './files.ts'
 import type { Report } from './report.ts'
 import { unittest } from './trainer.ts'
 
-/** Real training of whole jobs in the trainer's environment. */
+const TIMEOUT_MS = 15 * 60_000
+
+/** Faults of disk, memory, clock and files; traces in a real collector; real training of whole jobs. */
 export async function slow(report: Report): Promise<void> {
   if (process.env.NEMO_SLOW !== '1') {
     report.add({ name: 'slow', outcome: 'skipped', reason: 'NEMO_SLOW=1 runs the slow tests' })
     return
   }
+  const files = testFiles('test/{kill,telemetry}/*.test.ts')
+  await runFiles(report, files, { concurrency: 1, timeoutMs: TIMEOUT_MS })
   let python: string
   try {
     const progress = ({ message }: { message: string }) => console.log(`  ${message}`)
