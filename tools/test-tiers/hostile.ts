@@ -11,11 +11,11 @@ import type { Outcome, Report } from './report.ts'
 const SEED = Number(process.env.HOSTILE_SEED ?? 20_261_124)
 
 /**
- * Requests made by schemathesis from each OpenAPI document, against a platform in a folder of its own. NEMO_SLOW=1 has
- * it try minutes in place of seconds; HOSTILE_SEED changes what is tried.
+ * Requests made by schemathesis from each OpenAPI document, against a platform in a folder of its own. HOSTILE_EFFORT=slow
+ * has it try minutes in place of seconds; HOSTILE_SEED changes what is tried.
  */
 export async function hostile(report: Report): Promise<void> {
-  const effort = process.env.NEMO_SLOW === '1' ? SLOW : FAST
+  const effort = process.env.HOSTILE_EFFORT === 'slow' ? SLOW : FAST
   const sandbox = await mkdtemp(join(tmpdir(), 'nemo-hostile-'))
   // Deep enough that a path with some `..` in it would still be seen.
   const [at, temporary, user] = ['a/b/c', 'tmp', 'user'].map((name) => join(sandbox, name)) as [
