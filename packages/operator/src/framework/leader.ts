@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from '@open-nemo/runtime/telemetry/log.ts'
 import { isStatus, type KubeClient } from './client.ts'
+import type { KubeObject } from './types.ts'
 
 export interface LeaderTimes {
   /** Others take over after this time without a renewal. */
@@ -43,6 +44,8 @@ export function electLeader(options: {
   identity: string
   log: Logger
   times?: LeaderTimes
+  /** ConfigMap of the same namespace that owns the Lease, so that it goes with the installation. */
+  ownerConfigMap?: string
 }): Leadership {
   const { client, namespace, name, identity, log } = options
   const times = options.times ?? LEADER_TIMES
@@ -54,6 +57,22 @@ export function electLeader(options: {
   /** What was last seen of another holder, and when by our own clock: clocks of machines differ. */
   let seen = { version: '', at: 0 }
   let known: Lease | undefined
+  let ownerReferences: object[] = []
+
+  /** Read once: while an installation goes, the Lease may be made again after its owner went. */
+  const findOwner = async () => {
+    const owner = options.ownerConfigMap
+    if (!owner) return
+    try {
+      const found: KubeObject = await client.request({
+        path: `/api/v1/namespaces/${namespace}/configmaps/${owner}`,
+        timeoutMs: 5_000,
+      })
+      ownerReferences = [{ apiVersion: 'v1', kind: 'ConfigMap', name: owner, uid: found.metadata.uid }]
+    } catch (err) {
+      log.warn({ err, configMap: owner }, 'the Lease gets no owner: it stays when the operator goes')
+    }
+  }
 
   const write = async (lease: Lease | undefined): Promise<boolean> => {
     const now = new Date().toISOString().replace('Z', '000Z')
@@ -61,7 +80,11 @@ export function electLeader(options: {
     const body = {
       apiVersion: 'coordination.k8s.io/v1',
       kind: 'Lease',
-      metadata: lease?.metadata ?? { name, namespace },
+      metadata: lease?.metadata ?? {
+        name,
+        namespace,
+        ...(ownerReferences.length > 0 && { ownerReferences }),
+      },
       spec: {
         holderIdentity: identity,
         leaseDurationSeconds: Math.max(1, Math.round(times.leaseMs / 1000)),
@@ -106,6 +129,7 @@ export function electLeader(options: {
     })
 
   const run = async () => {
+    await findOwner()
     let renewed = 0
     while (!stop.signal.aborted) {
       const held = await tryOnce()

@@ -10,6 +10,9 @@ import { startOperator } from '../framework/operator.ts'
 import { operatorConfig } from './config.ts'
 import { watchDefaults } from './defaults.ts'
 
+/** The chart's; the Lease goes with it. */
+const DEFAULTS_CONFIG_MAP = 'nemo-samples-operator-defaults'
+
 export interface RunningProcess {
   port: number
   /** Resolves when leadership was lost: the process has to end and start again. */
@@ -54,6 +57,7 @@ export async function runOperator(
   log.info({ namespaces: config.namespaces, port: health.port }, 'operator started')
   const election = config.leaderElection
     ? electLeader({
+        ownerConfigMap: DEFAULTS_CONFIG_MAP,
         client,
         namespace: config.namespace,
         name: `open-nemo-${name}`,
