@@ -83,7 +83,10 @@ describe('nemo-infra on an API server', {
       await new Promise((resolve) => setTimeout(resolve, 500))
     }
     const events = await list('events', 'gitops')
-    const refusals = events.filter((event) => event.reason === 'FailedCreate').map((event) => event.message)
+    // A controller that is ahead of its cache makes a volume claim twice, and goes on.
+    const refusals = events
+      .filter((event) => event.reason === 'FailedCreate' && !/already exists/.test(event.message))
+      .map((event) => event.message)
     assert.deepEqual(refusals, [])
     assert.equal((await list('pods', 'gitops')).length, workloads.length)
   })
