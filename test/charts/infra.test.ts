@@ -2,30 +2,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { GRANTED_TO_ALL, predictScc, publishedSccs } from '../../packages/cli/src/scc/index.ts'
+import { INFRA_NAMES } from '../cluster/support/guide.ts'
 import { helms, infraChart, type KubeObject, noHelm, refusal, render, runHelm } from './helm.ts'
 import { againstTable, imageTable } from './image-table.ts'
 import { containersOf, imagesOf, podsOf } from './pods.ts'
 import { unrepeatable, violations } from './policies/index.ts'
 
 const skip = noHelm
-
-/** The pods that the guide says are seen, without what the cluster adds to their names. */
-const GUIDE = [
-  'jupyter-notebook',
-  'nemo-infra-argo-workflows-server',
-  'nemo-infra-argo-workflows-workflow-controller',
-  'nemo-infra-customizer-mlflow-tracking',
-  'nemo-infra-customizer-opentelemetry',
-  'nemo-infra-customizer-postgresql',
-  'nemo-infra-datastore-postgresql',
-  'nemo-infra-entity-store-postgresql',
-  'nemo-infra-evaluator-milvus-standalone',
-  'nemo-infra-evaluator-opentelemetry',
-  'nemo-infra-evaluator-postgresql',
-  'nemo-infra-guardrail-postgresql',
-  'nemo-infra-minio',
-  'nemo-infra-postgresql',
-]
 
 const SWITCHES = {
   customizerPostgresql: ['nemo-infra-customizer-postgresql'],
@@ -48,7 +31,7 @@ const running = (objects: KubeObject[]) =>
     .map((pod) => pod.owner.metadata.name)
 
 test('the pods are those of the guide, and Volcano', { skip }, () => {
-  assert.deepEqual(running(render(infraChart)).sort(), [...GUIDE, ...SWITCHES.volcano].sort())
+  assert.deepEqual(running(render(infraChart)).sort(), [...INFRA_NAMES, ...SWITCHES.volcano].sort())
 })
 
 test('each switch takes away its own part and nothing else', { skip }, () => {

@@ -12,6 +12,7 @@ import { ROOT_CLASS } from '../../packages/cli/src/lab/addons.ts'
 import { ensureTools, type Lab, labDown, labOwner, labUp } from '../../packages/cli/src/lab/index.ts'
 import { cacheDir } from '../../tools/test-tiers/cache.ts'
 import { infraChart } from '../charts/helm.ts'
+import { INFRA_NAMES } from './support/guide.ts'
 
 const given = process.env.NEMO_TEST_LAB
 const reason =
@@ -22,20 +23,7 @@ const reason =
       : false
 
 /** The pods of the guide but those of Argo, which are skipped, since their images cannot be had. */
-const GUIDE = [
-  'jupyter-notebook',
-  'nemo-infra-customizer-mlflow-tracking',
-  'nemo-infra-customizer-opentelemetry',
-  'nemo-infra-customizer-postgresql',
-  'nemo-infra-datastore-postgresql',
-  'nemo-infra-entity-store-postgresql',
-  'nemo-infra-evaluator-milvus-standalone',
-  'nemo-infra-evaluator-opentelemetry',
-  'nemo-infra-evaluator-postgresql',
-  'nemo-infra-guardrail-postgresql',
-  'nemo-infra-minio',
-  'nemo-infra-postgresql',
-]
+const GUIDE = INFRA_NAMES.filter((name) => !name.includes('-argo-'))
 /** Every port that a Service offers, as the notebook reaches it. */
 const PORTS = [
   ...['customizer', 'datastore', 'entity-store', 'evaluator', 'guardrail'].map(
