@@ -56,10 +56,11 @@ Open NeMo is up after ${seconds} s.
   Platform API   ${urls.platform}      (health: ${urls.platform}/health)
   Data Store     ${urls.dataStore}/v1/hf
   NIM            ${urls.nim}/v1
+  Evaluator      ${urls.evaluator}      (Guardrails too)
   Data           ${config.home}
 
 Try this:
-  npx --no-install nemoctl demo flywheel        # upload, fine-tune, compare, chat: about five minutes
+  npx --no-install nemoctl demo flywheel        # upload, fine-tune, evaluate, guard: some minutes
   pip install nemo-microservices==1.5.0
   python -c "from nemo_microservices import NeMoMicroservices as N; c = N(base_url='${urls.platform}', inference_base_url='${urls.nim}'); print([m.id for m in c.inference.models.list().data])"
   curl ${urls.nim}/v1/chat/completions -d '{"model":"smollm2/smollm2-135m-instruct","messages":[{"role":"user","content":"What is the capital of France?"}]}'
