@@ -28,8 +28,8 @@ describe('the control plane', { skip: process.platform === 'linux' ? false : 'ne
 
   it('runs controllers: a Job gets its pod, and deletion goes through owner references', async () => {
     await plane.kubectl(['create', 'job', 'one', '--image=localhost/none:1', '--', 'true'])
-    await plane.kubectl(['wait', '--for=create', 'pod', '-l', 'job-name=one', '--timeout=30s'])
-    await plane.kubectl(['delete', 'job', 'one', '--cascade=foreground', '--timeout=30s'])
+    await plane.kubectl(['wait', '--for=create', 'pod', '-l', 'job-name=one', '--timeout=120s'])
+    await plane.kubectl(['delete', 'job', 'one', '--cascade=foreground', '--timeout=120s'])
     assert.equal(await plane.kubectl(['get', 'pods', '-o', 'name']), '')
   })
 

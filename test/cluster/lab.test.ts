@@ -5,6 +5,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import {
   type Lab,
   labDown,
@@ -71,15 +72,23 @@ describe('the lab', { skip: reason }, () => {
   const run = async (made: ReturnType<typeof pod>, ...others: object[]) => {
     await apply(...others, made)
     const name = `pod/${made.metadata.name}`
-    await lab.kubectl([
-      'wait',
-      '-n',
-      'trial',
-      name,
-      '--for=jsonpath={.status.phase}=Succeeded',
-      '--timeout=60s',
-    ])
-    return lab.kubectl(['logs', '-n', 'trial', name])
+    await ended(name)
+    const printed = await lab.kubectl(['logs', '-n', 'trial', name])
+    assert.equal(await phase(name), 'Succeeded', printed)
+    return printed
+  }
+  const phase = (name: string) => lab.kubectl(['get', '-n', 'trial', name, '-o', 'jsonpath={.status.phase}'])
+  const ended = async (name: string) => {
+    for (const end = Date.now() + 120_000; !/Succeeded|Failed/.test(await phase(name)); ) {
+      if (Date.now() > end) assert.fail(await lab.kubectl(['describe', '-n', 'trial', name]))
+      await sleep(500)
+    }
+  }
+  /** Applies a pod and waits until it has failed. */
+  const fails = async (made: ReturnType<typeof pod>, ...others: object[]) => {
+    await apply(...others, made)
+    await ended(`pod/${made.metadata.name}`)
+    assert.equal(await phase(`pod/${made.metadata.name}`), 'Failed')
   }
 
   before(async () => {
@@ -120,32 +129,14 @@ describe('the lab', { skip: reason }, () => {
       await run(pod('dns', 'nslookup kubernetes.default.svc.cluster.local')),
       /Address: 10\.96\.0\.1/,
     )
-    await apply(pod('outside', 'nslookup example.com'))
-    const failed = [
-      'wait',
-      '-n',
-      'trial',
-      'pod/outside',
-      '--for=jsonpath={.status.phase}=Failed',
-      '--timeout=60s',
-    ]
-    await lab.kubectl(failed)
+    await fails(pod('outside', 'nslookup example.com'))
   })
 
   it('makes volumes: one class for everybody, one that only fsGroup opens', async () => {
     const open = claim('open', 'local-path')
     assert.match(await run(pod('writes', 'touch /open/x && echo done', {}, ['open']), open), /done/)
     const closed = claim('closed', 'local-path-root')
-    await apply(closed, pod('denied', 'touch /closed/x', {}, ['closed']))
-    const failed = [
-      'wait',
-      '-n',
-      'trial',
-      'pod/denied',
-      '--for=jsonpath={.status.phase}=Failed',
-      '--timeout=60s',
-    ]
-    await lab.kubectl(failed)
+    await fails(pod('denied', 'touch /closed/x', {}, ['closed']), closed)
     const script = 'touch /closed/x && stat -c %g /closed/x'
     assert.match(await run(pod('allowed', script, { fsGroup: 777 }, ['closed'])), /^777/)
   })
@@ -155,13 +146,13 @@ describe('the lab', { skip: reason }, () => {
     missing.spec.containers[0] = { ...missing.spec.containers[0], image: 'registry.example/none:1' } as never
     await apply(missing)
     const path = 'jsonpath={.status.containerStatuses[0].state.waiting.reason}'
-    const wait = ['wait', '-n', 'trial', 'pod/missing', `--for=${path}=ErrImagePull`, '--timeout=30s']
+    const wait = ['wait', '-n', 'trial', 'pod/missing', `--for=${path}=ErrImagePull`, '--timeout=120s']
     await lab.kubectl(wait)
   })
 
   it('runs exec and finds helm of both versions', async () => {
     await apply(pod('sleeps', 'sleep 600'))
-    await lab.kubectl(['wait', '-n', 'trial', 'pod/sleeps', '--for=condition=Ready', '--timeout=60s'])
+    await lab.kubectl(['wait', '-n', 'trial', 'pod/sleeps', '--for=condition=Ready', '--timeout=120s'])
     assert.equal(await lab.kubectl(['exec', '-n', 'trial', 'sleeps', '--', 'echo', 'here']), 'here\n')
     for (const [name, version] of [
       ['helm3', /v3\.22/],

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createHash } from 'node:crypto'
+import { Resolver } from 'node:dns/promises'
 import { existsSync } from 'node:fs'
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -11,7 +12,15 @@ import { ensureTools, linkFolder } from './binaries.ts'
 import { attempt, ensurePackages, sh } from './commands.ts'
 import { type ControlPlane, NODE_ADDRESS, startControlPlane, stopControlPlane } from './control-plane.ts'
 import { labOwner, networkDown, networkUp } from './network.ts'
-import { containerdSocket, containerdSpec, kubeletSpec, kubeProxySpec, schedulerSpec } from './node.ts'
+import {
+  CLUSTER_DNS,
+  containerdSocket,
+  containerdSpec,
+  kubeletSpec,
+  kubeProxySpec,
+  NODE_NAME,
+  schedulerSpec,
+} from './node.ts'
 import { LabError, type ProcessFolder, processFolder, until } from './processes.ts'
 import { removeLeftovers } from './remains.ts'
 import { systemImages } from './system-images.ts'
@@ -66,6 +75,7 @@ export async function labUp(options: LabOptions): Promise<Lab> {
   await importMissing(dir, system, onProgress)
   const args = { dir, authority: plane.authority, server: plane.server }
   onProgress({ message: 'starting the node' })
+  const started = Date.now()
   await processes.start(await schedulerSpec(tools['kube-scheduler'], args))
   await processes.start(await kubeProxySpec(tools['kube-proxy'], args))
   await processes.start(await kubeletSpec(tools.kubelet, args))
@@ -77,8 +87,11 @@ export async function labUp(options: LabOptions): Promise<Lab> {
   )
   await until(
     'the node',
-    60_000,
+    120_000,
     async () => {
+      // After `down`, what the API server says of the node and its pods is from before it: only a new heartbeat counts.
+      const lease = ['get', 'lease', NODE_NAME, '-n', 'kube-node-lease', '-o', 'jsonpath={.spec.renewTime}']
+      if (!(Date.parse(await plane.kubectl(lease)) >= started)) return false
       await plane.kubectl(['wait', 'node', '--all', '--for=condition=Ready', '--timeout=30s'])
       return true
     },
@@ -89,6 +102,7 @@ export async function labUp(options: LabOptions): Promise<Lab> {
     const [namespace = '', name] = target.split('/')
     await plane.kubectl(['rollout', 'status', `deployment/${name}`, '-n', namespace, '--timeout=120s'])
   }
+  await until('DNS in the cluster', 120_000, answersNames)
   return {
     ...plane,
     dir,
@@ -149,6 +163,13 @@ export async function importMissing(dir: string, images: Image[], onProgress: Pr
     there[image.reference] = image.manifest.digest
     await writeFile(known, JSON.stringify(there))
   }
+}
+
+/** Asks the cluster's DNS as a pod does, through its Service. Rejects where nothing answers. */
+async function answersNames(): Promise<boolean> {
+  const resolver = new Resolver({ timeout: 1_000, tries: 1 })
+  resolver.setServers([CLUSTER_DNS])
+  return (await resolver.resolve4('kubernetes.default.svc.cluster.local')).length > 0
 }
 
 /** containerd's own client, in the namespace that kubelet uses. */
