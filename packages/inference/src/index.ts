@@ -11,6 +11,7 @@ import { prepareStore } from './deployment/store.ts'
 import { createEmbedders } from './embedding/embedders.ts'
 import { createBaseModels, type EngineStarter } from './models/base-models.ts'
 import { createServedModels, type ServedModels } from './models/served-models.ts'
+import { createRankers } from './ranking/rankers.ts'
 import { registerGenerate } from './routes/generate.ts'
 import { registerNim } from './routes/nim.ts'
 import { registerTokenize } from './routes/tokenize.ts'
@@ -34,6 +35,7 @@ export async function startInference(
   const config = parseConfig(inferenceConfig, ctx.env)
   const bases = createBaseModels(ctx, config, engine)
   const embedders = createEmbedders(ctx, config, engine)
+  const rankers = createRankers(ctx, config, engine)
   const { fetch, log, metrics, catalogue } = ctx
   const transport = createTransport(fetch)
   const discovery = startDiscovery({
@@ -55,6 +57,7 @@ export async function startInference(
     config,
     bases,
     embedders,
+    rankers,
     discovery,
     deployed: serving,
     started,
@@ -95,7 +98,7 @@ export async function startInference(
       await Promise.race([drained, late])
       clearTimeout(timer)
       transport.close()
-      await Promise.all([discovery.stop(), bases.stop(), embedders.stop()])
+      await Promise.all([discovery.stop(), bases.stop(), embedders.stop(), rankers.stop()])
     },
   }
 }

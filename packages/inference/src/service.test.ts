@@ -247,6 +247,51 @@ test('a long input is refused or cut at the asked end; what does not fit is name
   }
 })
 
+test('passages are ranked, the best first; what is wrong is named', async () => {
+  const weights = { path: '/dev/null', num_parameters: 1, context_size: 512, sha256: '0'.repeat(64) }
+  const entry = { kind: 'gguf', id: 'acme/reranker', task: 'ranking', ...weights } as const
+  const own = await startTestService({}, [entry])
+  const body = {
+    model: 'acme/reranker',
+    query: { text: 'why?' },
+    passages: [{ text: 'short' }, { text: 'the longest one' }, { text: 'in between' }],
+  }
+  const answer = await own.post('/v1/ranking', body)
+  assert.deepEqual(await answer.json(), {
+    rankings: [
+      { index: 1, logit: -0.25 },
+      { index: 2, logit: -1.5 },
+      { index: 0, logit: -2.75 },
+    ],
+    usage: { prompt_tokens: 42, total_tokens: 42 },
+  })
+  const long = { passages: [{ text: 'a' }, { text: 'b'.repeat(40) }] }
+  const cut = await (await own.post('/v1/ranking', { ...body, ...long, truncate: 'END' })).json()
+  assert.deepEqual(cut.rankings[0], { index: 1, logit: 5 })
+  const cases: [string, object, number, RegExp][] = [
+    ['/v1/ranking', long, 400, /passage 1 have 44 tokens.*at most 40.*truncate: END/],
+    ['/v1/ranking', { passages: [] }, 422, /passages/],
+    ['/v1/ranking', { query: 'why?' }, 422, /query/],
+    ['/v1/ranking', { truncate: 'START' }, 422, /must be NONE or END/],
+    ['/v1/ranking', { model: MODEL }, 404, /those that do: acme\/reranker.*models add/],
+    ['/v1/ranking', { model: 'nvidia/none' }, 404, /nvidia\/none is no model that ranks/],
+    ['/v1/chat/completions', { messages }, 400, /ranks passages.*v1\/ranking/],
+    ['/v1/embeddings', { input: 'a' }, 400, /ranks passages/],
+    ['/tokenize', { prompt: 'a' }, 400, /ranks passages/],
+  ]
+  for (const [path, more, status, message] of cases) {
+    const response = await own.post(path, { ...body, ...more })
+    const text = JSON.stringify(await response.json())
+    assert.equal(response.status, status, text)
+    assert.match(text, message)
+  }
+  const { data } = await (await own.app.request('/v1/models')).json()
+  assert.ok(
+    data.some((m: { id: string; max_model_len: number }) => m.max_model_len === 512 && m.id === entry.id),
+  )
+  await own.stop()
+})
+
 test('hanging up ends the work, streamed or not', async () => {
   t.engine.script = ['hang']
   const before = t.engine.aborted

@@ -9,6 +9,7 @@ import {
   type ServiceContext,
   silentLogger,
 } from '@open-nemo/runtime'
+import type { ModelEntryInput } from '@open-nemo/runtime/catalogue/file.ts'
 import { loadCatalogue } from '@open-nemo/runtime/catalogue/index.ts'
 import { Hono } from 'hono'
 import {
@@ -17,6 +18,7 @@ import {
   type GenerateEvent,
   type GenerateRequest,
   type LoadedModel,
+  type RankRequest,
   type TokenizeRequest,
 } from './engine/types.ts'
 import { startInference } from './index.ts'
@@ -105,6 +107,17 @@ export class ScriptedEngine implements Engine {
     })
   }
 
+  /** The longer a passage, the better; a token a character, of which 40 fit. */
+  async rank({ query, passages, truncate }: RankRequest, signal: AbortSignal) {
+    signal.throwIfAborted()
+    const lengths = passages.map((passage, index) => {
+      const tokens = query.length + passage.length
+      if (tokens > 40 && !truncate) throw new EngineError('input_too_long', '', { index, tokens, limit: 40 })
+      return Math.min(40, tokens)
+    })
+    return { logits: lengths.map((n) => n / 4 - 5), tokens: lengths.reduce((a, b) => a + b, 0) }
+  }
+
   unload(key: string) {
     this.unloaded.push(key)
   }
@@ -125,7 +138,7 @@ function echoed({ prompt, echo }: GenerateRequest): GenerateEvent {
 type Entity = Record<string, unknown>
 
 /** The inference service over a scripted engine, and an entity store and data store kept in memory. */
-export async function startTestService(env: Record<string, string> = {}) {
+export async function startTestService(env: Record<string, string> = {}, models: ModelEntryInput[] = []) {
   const engine = new ScriptedEngine()
   const entities: Entity[] = []
   const files = new Map<string, Uint8Array | string>()
@@ -149,6 +162,7 @@ export async function startTestService(env: Record<string, string> = {}) {
   const inner = createPlatformFetch((_role, request) => world.fetch(request))
   const dataDir = await mkdtemp(join(tmpdir(), 'inference-'))
   await writeFile(join(dataDir, 'vocab.txt'), '[PAD]\n[UNK]\n[CLS]\na\nb\n[SEP]\n')
+  await writeFile(join(dataDir, 'models.json'), JSON.stringify({ models }))
   const db = await openMemoryDatabase()
   const catalogue = {
     ...(await loadCatalogue({ env: {}, home: dataDir, cacheDir: dataDir })),

@@ -42,11 +42,13 @@ function apiKey(variable: string | undefined): string | undefined {
   return key
 }
 
+const DOES: Record<string, string> = { embedding: 'embeds text', ranking: 'ranks passages' }
+
 /** `nemoctl models list`: every model of the catalogue with its names and what it is. */
 export async function list(config: PlatformConfig): Promise<void> {
   const catalogue = await loadCatalogue({ env: process.env, home: config.home, cacheDir: config.cache })
   for (const model of catalogue.models) {
-    const tunable = model.configs.length > 0 ? 'can be tuned' : 'inference only'
+    const tunable = model.configs.length > 0 ? 'can be tuned' : (DOES[model.task ?? ''] ?? 'inference only')
     console.log(
       `${[model.id, ...model.names].join(', ')}\n  ${model.kind}, ${tunable}${model.license ? `, ${model.license}` : ''}`,
     )

@@ -74,6 +74,11 @@ export const inferenceErrors = defineErrors('inference', {
     message: 'input {index} has {tokens} tokens, and {model} takes at most {limit}',
     hint: 'Send less text, or truncate: START or END',
   },
+  PASSAGE_TOO_LONG: {
+    status: 400,
+    message: 'the query and passage {index} have {tokens} tokens together, and {model} takes at most {limit}',
+    hint: 'Send less text; truncate: END cuts passages to the room that the query leaves',
+  },
   WRONG_TASK: {
     status: 400,
     message: '{model} {does}, and does not {operation}',
@@ -81,8 +86,8 @@ export const inferenceErrors = defineErrors('inference', {
   },
   RANKER_NOT_FOUND: {
     status: 404,
-    message: '{model} does not rank, and no model of the platform itself does',
-    hint: 'Add a reranker that answers POST /ranking: `nemoctl models add NAMESPACE/NAME --url URL`, or POST /v1/models with an api_endpoint',
+    message: '{model} is no model that ranks here; those that do: {rankers}',
+    hint: 'Add a reranker: `nemoctl models add NAMESPACE/NAME --path FILE.gguf` with one of your own (a GGUF file with a scoring head), `--url URL` or POST /v1/models with an api_endpoint with a server that answers POST /ranking',
   },
   OPERATION_NOT_SERVED: {
     status: 501,

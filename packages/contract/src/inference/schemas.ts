@@ -179,6 +179,22 @@ export const embeddingResponse = z.object({
 })
 export type EmbeddingResponse = z.infer<typeof embeddingResponse>
 
+const rankedText = z.looseObject({ text: z.string() })
+export const rankingRequest = z.looseObject({
+  model,
+  query: rankedText,
+  passages: z.array(rankedText).min(1).max(2048, { error: 'must be at most 2048 passages' }),
+  truncate: z.enum(['NONE', 'END'], { error: 'must be NONE or END' }).nullish(),
+})
+export type RankingRequest = z.infer<typeof rankingRequest>
+
+export const rankingResponse = z.object({
+  /** Best passage first. */
+  rankings: z.array(z.object({ index: z.int(), logit: z.number() })),
+  usage: z.object({ prompt_tokens: z.int(), total_tokens: z.int() }),
+})
+export type RankingResponse = z.infer<typeof rankingResponse>
+
 export const usageInfo = z.object({
   prompt_tokens: z.int(),
   completion_tokens: z.int(),

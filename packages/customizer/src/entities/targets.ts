@@ -166,5 +166,5 @@ export function requireWeights(catalogue: ServiceContext['catalogue'], baseModel
     .filter((m) => m.kind !== 'upstream' && !m.task)
     .flatMap((m) => [m.id, ...m.names])
   const facts = { name: baseModel, known: tunable.join(', ') || 'none', field: 'base_model' }
-  throw model?.task ? errors.EMBEDDING_NOT_TUNABLE(facts) : errors.BASE_MODEL_UNKNOWN(facts)
+  throw model?.task === 'embedding' ? errors.EMBEDDING_NOT_TUNABLE(facts) : errors.BASE_MODEL_UNKNOWN(facts)
 }

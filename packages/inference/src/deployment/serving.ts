@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { DeploymentStatus, ExternalEndpoint } from '@open-nemo/contract/deployment/schemas.ts'
 import type { UpstreamEntry } from '../adapters/discovery.ts'
+import type { Engine } from '../engine/types.ts'
 import type { Served } from '../models/served-models.ts'
 import { type Entity, referenceOf } from './store.ts'
 
@@ -120,10 +121,15 @@ const rolledOut = (deployment: Entity): DeploymentStatus => ({
 
 function engineStatus(model: Served, deployment: Entity): DeploymentStatus {
   if (model.kind === 'upstream') return rolledOut(deployment)
-  const state = model.kind === 'local' ? model.base.engine.state() : model.embedder.engine.state()
+  const state = engineOf(model).state()
   if (state.status === 'ready') return rolledOut(deployment)
   const description = 'message' in state ? state.message : state.status
   return { status: state.status === 'failed' ? 'failed' : 'pending', description }
+}
+
+function engineOf(model: Exclude<Served, { kind: 'upstream' }>): Engine {
+  if (model.kind === 'local') return model.base.engine
+  return model.kind === 'embedding' ? model.embedder.engine : model.ranker.engine
 }
 
 function externalStatus(probe: Probe, endpoint: ExternalEndpoint, deployment: Entity): DeploymentStatus {

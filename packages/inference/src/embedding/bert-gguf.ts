@@ -5,7 +5,7 @@ import { z } from 'zod'
 import { type GgufTensor, type GgufValue, writeGguf } from '../lora/gguf-writer.ts'
 import { readSafetensors, toFloat32 } from '../lora/safetensors.ts'
 
-const bertConfig = z.looseObject({
+export const bertConfig = z.looseObject({
   model_type: z.literal('bert'),
   hidden_act: z.literal('gelu'),
   hidden_size: z.int(),
@@ -60,7 +60,7 @@ export async function writeBertGguf(folder: string, to: string): Promise<void> {
   for (const [name, tensor] of readSafetensors(weights, (each) => ggufName(each) !== undefined)) {
     tensors.push({ name: ggufName(name) ?? name, shape: tensor.shape, data: toFloat32(tensor) })
   }
-  await writeFile(to, writeGguf(metadata(config, vocabulary), tensors))
+  await writeFile(to, writeGguf(bertMetadata(config, vocabulary), tensors))
 }
 
 /** The tokens of a folder's vocab.txt, one a line. */
@@ -69,7 +69,11 @@ export async function readVocabulary(folder: string): Promise<string[]> {
   return text.replace(/\r?\n$/, '').split(/\r?\n/)
 }
 
-function metadata(config: z.infer<typeof bertConfig>, vocabulary: string[]): Record<string, GgufValue> {
+/** The metadata of a BERT model with mean pooling. */
+export function bertMetadata(
+  config: z.infer<typeof bertConfig>,
+  vocabulary: string[],
+): Record<string, GgufValue> {
   const u32 = (value: number): GgufValue => ({ type: 'u32', value })
   const id = (token: string) => u32(vocabulary.indexOf(token))
   const isControl = (token: string) => /^\[(PAD|UNK|CLS|SEP|MASK)\]$/.test(token)

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 import type { ServiceContext } from '@open-nemo/runtime'
 import { ensureCached } from '@open-nemo/runtime/cache/index.ts'
 import type { InferenceConfig } from '../config.ts'
+import { createPlaces, type Places } from '../engine/places.ts'
 import { startEngine } from '../engine/supervisor.ts'
 import type { Engine } from '../engine/types.ts'
 import type { EngineStarter } from '../models/base-models.ts'
@@ -17,14 +18,12 @@ const WORKER = fileURLToPath(new URL('../engine/worker/embedding.ts', import.met
 const FORMAT = 1
 
 /** A model that embeds, in a process of its own. */
-export interface Embedder {
+export interface Embedder extends Places {
   engine: Engine
   /** Longest input in tokens, `[CLS]` and `[SEP]` included. */
   contextSize: number
   /** Known once the files are here. */
   tokenizer(): WordPiece
-  /** Takes one of the queue's places, given back by what it returns; undefined when all are taken. */
-  enter(): (() => void) | undefined
 }
 
 export interface Embedders {
@@ -62,7 +61,6 @@ function startEmbedder(
 ): Embedder {
   const contextSize = model.spec.context_size
   let tokenizer: WordPiece | undefined
-  let inside = 0
   const engine = start({
     log: ctx.log.child({ model: model.id }),
     workerFile: WORKER,
@@ -84,13 +82,7 @@ function startEmbedder(
   return {
     engine,
     contextSize,
-    enter: () => {
-      if (inside >= config.NEMO_ENGINE_QUEUE) return undefined
-      inside++
-      return () => {
-        inside--
-      }
-    },
+    ...createPlaces(config.NEMO_ENGINE_QUEUE),
     tokenizer: () => {
       if (!tokenizer) throw new Error(`${model.id} has no tokenizer yet`)
       return tokenizer

@@ -11,6 +11,7 @@ export function metered(engine: Engine, metrics: Registry, model: string): Engin
     state: () => engine.state(),
     ready: (timeoutMs) => engine.ready(timeoutMs),
     embed: (inputs, signal) => engine.embed(inputs, signal),
+    rank: (request, signal) => engine.rank(request, signal),
     tokenize: (request, signal) => engine.tokenize(request, signal),
     unload: (key) => engine.unload(key),
     stop: () => engine.stop(),

@@ -130,6 +130,7 @@ export function createResidency(limits: { most: number; idleMs: number }): Resid
       },
       generate: (request, signal) => through((held) => held.generate(request, signal), signal),
       embed: (inputs, signal) => once((held) => held.embed(inputs, signal)),
+      rank: (request, signal) => once((held) => held.rank(request, signal)),
       tokenize: (request, signal) => once((held) => held.tokenize(request, signal)),
       unload: (key) => resident.running?.unload(key),
       stop: async () => {

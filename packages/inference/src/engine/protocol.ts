@@ -1,5 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { EngineErrorCode, EngineEvent, GenerateRequest, LoadedModel, TokenizeRequest } from './types.ts'
+import type {
+  EngineErrorCode,
+  EngineEvent,
+  GenerateRequest,
+  LoadedModel,
+  RankRequest,
+  TokenizeRequest,
+} from './types.ts'
 
 /** How a worker shall load its model. Sizes in tokens for each sequence. */
 export interface LoadOptions {
@@ -20,6 +27,7 @@ export type ToWorker =
   | { t: 'load'; options: LoadOptions }
   | { t: 'generate'; id: number; request: GenerateRequest }
   | { t: 'embed'; id: number; inputs: number[][] }
+  | { t: 'rank'; id: number; request: RankRequest }
   | { t: 'tokenize'; id: number; request: TokenizeRequest }
   | { t: 'abort'; id: number }
   | { t: 'unload'; key: string }

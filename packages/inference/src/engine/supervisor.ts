@@ -11,6 +11,8 @@ import {
   type GenerateEvent,
   type GenerateRequest,
   type LoadedModel,
+  type Ranked,
+  type RankRequest,
   type Tokenized,
   type TokenizeRequest,
 } from './types.ts'
@@ -31,7 +33,7 @@ export interface SupervisorOptions {
 const WORKER = fileURLToPath(new URL('./worker/main.ts', import.meta.url))
 /** A worker that answered for this long is healthy again: the next crash starts with the shortest wait. */
 const HEALTHY_MS = 60_000
-const LAST_EVENTS: ReadonlySet<EngineEvent['type']> = new Set(['end', 'vectors', 'tokenized'])
+const LAST_EVENTS: ReadonlySet<EngineEvent['type']> = new Set(['end', 'vectors', 'ranked', 'tokenized'])
 
 /**
  * Runs the engine in a child process and keeps it running: when it ends, requests in flight fail with `crashed` and
@@ -166,6 +168,7 @@ export function startEngine(options: SupervisorOptions): Engine {
   type Work =
     | { t: 'generate'; request: GenerateRequest }
     | { t: 'embed'; inputs: number[][] }
+    | { t: 'rank'; request: RankRequest }
     | { t: 'tokenize'; request: TokenizeRequest }
 
   async function* ask(work: Work, signal: AbortSignal): AsyncGenerator<EngineEvent, void, undefined> {
@@ -195,6 +198,13 @@ export function startEngine(options: SupervisorOptions): Engine {
     throw new EngineError('internal', 'the engine gave no vectors')
   }
 
+  async function rank(request: RankRequest, signal: AbortSignal): Promise<Ranked> {
+    for await (const event of ask({ t: 'rank', request }, signal)) {
+      if (event.type === 'ranked') return event.value
+    }
+    throw new EngineError('internal', 'the engine gave no scores')
+  }
+
   async function tokenize(request: TokenizeRequest, signal: AbortSignal): Promise<Tokenized> {
     for await (const event of ask({ t: 'tokenize', request }, signal)) {
       if (event.type === 'tokenized') return event.value
@@ -209,6 +219,7 @@ export function startEngine(options: SupervisorOptions): Engine {
     generate: (request, signal) =>
       ask({ t: 'generate', request }, signal) as AsyncGenerator<GenerateEvent, void, undefined>,
     embed,
+    rank,
     tokenize,
     unload: (key) => post({ t: 'unload', key }),
     stop: async () => {

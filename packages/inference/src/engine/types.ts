@@ -68,10 +68,26 @@ export interface Tokenized {
   pieces: string[]
 }
 
+/** Texts to score by how well they answer a query. */
+export interface RankRequest {
+  query: string
+  passages: string[]
+  /** Cuts the ends of passages that are too long with the query; they are refused otherwise. */
+  truncate: boolean
+}
+
+export interface Ranked {
+  /** In the order of the passages; the higher, the better. */
+  logits: number[]
+  /** Tokens of all inputs, each the query and a passage. */
+  tokens: number
+}
+
 /** Also of what embeds: little-endian 32-bit floats of vectors of length one, in base64, in the order of the inputs. */
 export type EngineEvent =
   | GenerateEvent
   | { type: 'vectors'; vectors: string[] }
+  | { type: 'ranked'; value: Ranked }
   | { type: 'tokenized'; value: Tokenized }
 
 /** What the engine's worker says about a loaded model. Sizes in tokens and bytes. */
@@ -103,6 +119,8 @@ export interface Engine {
   generate(request: GenerateRequest, signal: AbortSignal): AsyncGenerator<GenerateEvent, void, undefined>
   /** Embeds inputs of token ids; only of an engine whose worker embeds. Aborting `signal` ends the work. */
   embed(inputs: number[][], signal: AbortSignal): Promise<string[]>
+  /** Scores passages; only of an engine whose worker ranks. Throws EngineError `input_too_long`. */
+  rank(request: RankRequest, signal: AbortSignal): Promise<Ranked>
   /** Tokens of a text, or text of tokens; only of an engine whose worker generates. Throws EngineError. */
   tokenize(request: TokenizeRequest, signal: AbortSignal): Promise<Tokenized>
   /** Frees an adapter's memory once nothing uses it. */
@@ -117,6 +135,8 @@ export type EngineErrorCode =
   | 'crashed'
   /** Prompt longer than the context; `details` has promptTokens and contextSize. */
   | 'context_overflow'
+  /** A passage and its query are longer than the context; `details` has index, tokens and limit. */
+  | 'input_too_long'
   /** The prompt has no token. */
   | 'empty_prompt'
   | 'bad_token'

@@ -7,12 +7,14 @@ import type { WholeEntry } from '../adapters/whole-models.ts'
 import type { InferenceConfig } from '../config.ts'
 import type { Embedder, Embedders } from '../embedding/embedders.ts'
 import type { AdapterFile } from '../engine/types.ts'
+import type { Ranker, Rankers } from '../ranking/rankers.ts'
 import type { BaseModel, BaseModels } from './base-models.ts'
 
 /** What answers under a model's name. */
 export type Served =
   | { kind: 'local'; name: string; base: BaseModel; adapter?: AdapterFile }
   | { kind: 'embedding'; name: string; embedder: Embedder }
+  | { kind: 'ranking'; name: string; ranker: Ranker }
   | { kind: 'upstream'; name: string; endpoint: UpstreamEntry['endpoint'] }
 
 export interface ServedModels {
@@ -23,6 +25,8 @@ export interface ServedModels {
   known(name: string): Served | undefined
   /** The name of a model that embeds, where there is one. */
   embedding(): string | undefined
+  /** Names of the models of the catalogue that rank. */
+  rankers(): string[]
 }
 
 /** The models by all their names: catalogue, adapters, upstreams. */
@@ -31,13 +35,14 @@ export function createServedModels(args: {
   config: InferenceConfig
   bases: BaseModels
   embedders: Embedders
+  rankers: Rankers
   discovery: Discovery
   /** Models of deployed external servers. */
   deployed?: { upstreams(): UpstreamEntry[]; find(name: string): UpstreamEntry | undefined }
   /** When the service started, in seconds. */
   started: number
 }): ServedModels {
-  const { catalogue, bases, embedders, discovery, config, started } = args
+  const { catalogue, bases, embedders, rankers, discovery, config, started } = args
   const deployed = () => args.deployed?.upstreams() ?? []
 
   const list = () => [
@@ -100,6 +105,7 @@ export function createServedModels(args: {
     const model = catalogue.resolve(name)
     if (model?.source.type === 'url') return { kind: 'upstream', name, endpoint: model.source.api_endpoint }
     if (model?.task === 'embedding') return { kind: 'embedding', name, embedder: embedders.of(model) }
+    if (model?.task === 'ranking') return { kind: 'ranking', name, ranker: rankers.of(model) }
     if (model) {
       const base = bases.find(name)
       if (base) return { kind: 'local', name, base }
@@ -131,7 +137,18 @@ export function createServedModels(args: {
       field: 'model',
     })
   }
-  return { resolve, list, known, embedding: () => catalogue.models.find((m) => m.task === 'embedding')?.id }
+  return {
+    resolve,
+    list,
+    known,
+    embedding: () => catalogue.models.find((m) => m.task === 'embedding')?.id,
+    rankers: () => catalogue.models.filter((m) => m.task === 'ranking').map((m) => m.id),
+  }
+}
+
+/** What a model here does, for the message to whoever asked it for something else. */
+export function doing({ kind }: Exclude<Served, { kind: 'upstream' }>): string {
+  return { local: 'generates text', embedding: 'embeds text', ranking: 'ranks passages' }[kind]
 }
 
 function fromAdapter(name: string, { base, state }: AdapterEntry): Served {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { randomBytes } from 'node:crypto'
+import { ApiError } from '@open-nemo/contract'
 import { inferenceErrors as errors } from '@open-nemo/contract/inference/errors.ts'
 import {
   chatRequest,
@@ -8,6 +9,8 @@ import {
   completionResponse,
   embeddingRequest,
   embeddingResponse,
+  rankingRequest,
+  rankingResponse,
 } from '@open-nemo/contract/inference/schemas.ts'
 import { type App, errorResponse, readJson, validate } from '@open-nemo/runtime'
 import type { AppEnv } from '@open-nemo/runtime/http/app.ts'
@@ -16,10 +19,11 @@ import type { Context } from 'hono'
 import { z } from 'zod'
 import type { InferenceConfig } from '../config.ts'
 import { answerEmbeddings } from '../embedding/answer.ts'
-import type { Served, ServedModels } from '../models/served-models.ts'
+import { doing, type Served, type ServedModels } from '../models/served-models.ts'
 import { type AnswerContext, answerChat, streamChat } from '../openai/chat.ts'
 import { answerCompletion, streamCompletion } from '../openai/completion.ts'
 import type { LocalModel } from '../openai/generation.ts'
+import { answerRanking } from '../ranking/answer.ts'
 import { proxy } from '../upstream/proxy.ts'
 import type { Transport } from '../upstream/transport.ts'
 
@@ -66,13 +70,7 @@ export function registerGenerate(on: GenerateRoutes): void {
     stream: streamCompletion,
   })
   registerEmbeddings(on)
-  register(
-    on,
-    { path: '/ranking', id: 'create_ranking', summary: 'Rank passages by an upstream model' },
-    (_c, served) => {
-      throw errors.RANKER_NOT_FOUND({ model: served.name, field: 'model' })
-    },
-  )
+  registerRanking(on)
   register(on, { path: '/classify', id: 'create_classify', summary: 'Classify by an upstream model' }, () => {
     throw errors.OPERATION_NOT_SERVED({ operation: 'classify' }).with({ 'x-should-retry': 'false' })
   })
@@ -91,7 +89,7 @@ function registerEmbeddings(on: GenerateRoutes): void {
       const instead = on.served.embedding() ?? 'a model that embeds'
       throw errors.WRONG_TASK({
         model: served.name,
-        does: 'generates text',
+        does: doing(served),
         operation: 'embed',
         instead,
         field: 'model',
@@ -103,6 +101,27 @@ function registerEmbeddings(on: GenerateRoutes): void {
   })
 }
 
+function registerRanking(on: GenerateRoutes): void {
+  const missing = (model: string) => {
+    const rankers = on.served.rankers().join(', ') || '(none yet)'
+    return errors.RANKER_NOT_FOUND({ model: model.slice(0, 200), rankers, field: 'model' })
+  }
+  const info = {
+    path: '/ranking',
+    id: 'create_ranking',
+    summary: 'Rank passages by how well they answer a query',
+    body: rankingRequest,
+    response: rankingResponse,
+    missing,
+  }
+  register(on, info, async (c, served, body) => {
+    if (served.kind !== 'ranking') throw missing(served.name)
+    const request = validate(rankingRequest, body)
+    const { name, ranker } = served
+    return c.json(await answerRanking(name, ranker, request, on.config, c.req.raw.signal))
+  })
+}
+
 function registerOperation<R extends { stream?: boolean | null | undefined }, A>(
   on: GenerateRoutes,
   op: Operation<R, A>,
@@ -110,10 +129,11 @@ function registerOperation<R extends { stream?: boolean | null | undefined }, A>
   const info = { path: op.path, id: op.id, summary: op.summary, body: op.schema, response: op.response }
   register(on, info, async (c, model, body) => {
     if (model.kind !== 'local') {
-      const facts = { model: model.name, does: 'embeds text', operation: 'generate any' }
+      const facts = { model: model.name, does: doing(model), operation: 'generate any' }
+      const path = model.kind === 'embedding' ? 'embeddings' : 'ranking'
       throw errors.WRONG_TASK({
         ...facts,
-        instead: 'POST /v1/embeddings, or a model that generates',
+        instead: `POST /v1/${path}, or a model that generates`,
         field: 'model',
       })
     }
@@ -137,13 +157,18 @@ function registerOperation<R extends { stream?: boolean | null | undefined }, A>
 
 type Here = Exclude<Served, { kind: 'upstream' }>
 type Handler = (c: Context<AppEnv>, served: Here, body: unknown) => Promise<Response> | Response
+interface RouteInfo {
+  path: string
+  id: string
+  summary: string
+  body?: z.ZodType
+  response?: z.ZodType
+  /** The error for a model that does not exist, where it says more than the general one. */
+  missing?: (model: string) => ApiError
+}
 
 // Not route(): an upstream may take fields and values that we do not, so the body is validated after the model is known.
-function register(
-  on: GenerateRoutes,
-  info: { path: string; id: string; summary: string; body?: z.ZodType; response?: z.ZodType },
-  handler: Handler,
-): void {
+function register(on: GenerateRoutes, { missing, ...info }: RouteInfo, handler: Handler): void {
   const path = `/v1${info.path}`
   on.app.meta.routes.push({ ...info, method: 'POST', path, pattern: new RegExp(`^${path}/?$`), status: 200 })
   on.app.post(path, async (c) => {
@@ -151,7 +176,11 @@ function register(
     return on.track(
       (async () => {
         const body = (await readJson(c, BODY_LIMIT)) as Record<string, unknown>
-        const served = await on.served.resolve(validate(named, body).model)
+        const { model } = validate(named, body)
+        const served = await on.served.resolve(model).catch((err: unknown) => {
+          const isMissing = err instanceof ApiError && err.code === 'MODEL_NOT_FOUND'
+          throw isMissing && missing ? missing(model) : err
+        })
         if (served.kind !== 'upstream') return handler(c, served, body)
         const { headers, signal } = c.req.raw
         return proxy({ served, path: info.path, body, headers, signal, send: on.send })

@@ -13,7 +13,7 @@ import { type App, route } from '@open-nemo/runtime'
 import { z } from 'zod'
 import type { InferenceConfig } from '../config.ts'
 import type { BaseModels } from '../models/base-models.ts'
-import type { ServedModels } from '../models/served-models.ts'
+import { doing, type ServedModels } from '../models/served-models.ts'
 import { toApiError } from '../openai/generation.ts'
 
 export interface TokenizeRoutes {
@@ -129,8 +129,9 @@ async function localModel({ config, bases, served }: TokenizeRoutes, given: stri
   if (!name) throw errors.MODEL_NOT_FOUND({ model: '(none)', models: '(none yet)', field: 'model' })
   const found = await served.resolve(name)
   if (found.kind !== 'local') {
-    const does = found.kind === 'embedding' ? 'embeds text' : 'runs on a server elsewhere'
-    const instead = found.kind === 'embedding' ? 'a model that generates' : 'the tokenizer of that server'
+    const isHere = found.kind !== 'upstream'
+    const does = isHere ? doing(found) : 'runs on a server elsewhere'
+    const instead = isHere ? 'a model that generates' : 'the tokenizer of that server'
     throw errors.WRONG_TASK({ model: name, does, operation: 'tokenize', instead, field: 'model' })
   }
   const { base } = found

@@ -4,7 +4,7 @@ import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { CatalogueError } from './errors.ts'
 import { entryToModel, type ModelEntry, parseEntry, updateEntries } from './file.ts'
-import { readGgufInfo } from './gguf.ts'
+import { type GgufInfo, readGgufInfo } from './gguf.ts'
 import { LLAMA_NAME, referenceModel } from './seeds.ts'
 import { sha256OfFile } from './sums.ts'
 import type { ApiEndpoint, CatalogueModel } from './types.ts'
@@ -97,16 +97,18 @@ async function weightsEntry(
     )
   }
   const gguf = await readGgufInfo(path)
+  if (gguf.ranks) {
+    return parseEntry(
+      { license: gguf.license ?? '', ...common, ...(await weightsOf(path, cacheDir, gguf)), task: 'ranking' },
+      'the model',
+    )
+  }
   const template = await storeTemplate(home, common.id, model.chat_template, gguf.chatTemplate)
   return parseEntry(
     {
       license: gguf.license ?? '',
       ...common,
-      kind: 'gguf',
-      path,
-      sha256: await sha256OfFile(path, cacheDir),
-      num_parameters: gguf.numParameters,
-      context_size: gguf.contextSize || 4096,
+      ...(await weightsOf(path, cacheDir, gguf)),
       tunable: TUNABLE_ARCHITECTURES.includes(gguf.architecture),
       is_chat: template.chat_template !== undefined,
       ...template,
@@ -115,6 +117,16 @@ async function weightsEntry(
     'the model',
   )
 }
+
+const weightsOf = async (path: string, cacheDir: string, gguf: GgufInfo) => ({
+  kind: 'gguf',
+  path,
+  sha256: await sha256OfFile(path, cacheDir),
+  num_parameters: gguf.numParameters,
+  context_size: gguf.contextSize || 4096,
+  tunable: false,
+  is_chat: false,
+})
 
 // The template is copied, so that it stays what it was when the model was added.
 async function storeTemplate(

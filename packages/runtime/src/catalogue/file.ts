@@ -42,6 +42,7 @@ export const modelEntry = z.discriminatedUnion('kind', [
     ...common,
     ...weights,
     sha256: z.string().regex(/^[0-9a-f]{64}$/),
+    task: z.literal('ranking').optional(),
   }),
   z.strictObject({ kind: z.literal('hf'), ...common, ...weights }),
   z.strictObject({
@@ -152,6 +153,7 @@ export function entryToModel(entry: ModelEntry, home: string): CatalogueModel {
     origin: 'file',
   }
   if (entry.kind === 'upstream') return model
+  if (entry.kind === 'gguf' && entry.task) return { ...model, task: entry.task }
   if (entry.chat_template) model.templateFile = resolveTemplate(home, entry.chat_template)
   if (!entry.tunable) return model
   for (const each of [entry.id, ...entry.names]) {

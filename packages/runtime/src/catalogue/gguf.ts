@@ -11,6 +11,8 @@ export interface GgufInfo {
   chatTemplate: string | undefined
   license: string | undefined
   name: string | undefined
+  /** It has a head that scores a whole input: a reranker. */
+  ranks: boolean
 }
 
 /** A file that is not a GGUF file, or a damaged one. */
@@ -41,6 +43,8 @@ const SCALAR_BYTES: Record<number, number> = {
   11: 8,
   12: 8,
 }
+/** Tensors of a head that scores a whole input. */
+const SCORING_HEAD = new Set(['cls.weight', 'cls.output.weight'])
 const TYPE_STRING = 8
 const TYPE_ARRAY = 9
 
@@ -126,7 +130,12 @@ async function readMetadata(
 async function readHeader(reader: Reader, path: string): Promise<GgufInfo> {
   const { meta, count } = await readMetadata(reader, path)
   let numParameters = 0
-  for (let i = 0; i < count; i++) numParameters += (await reader.tensor()).shape.reduce((a, b) => a * b, 1)
+  let ranks = false
+  for (let i = 0; i < count; i++) {
+    const { name, shape } = await reader.tensor()
+    numParameters += shape.reduce((a, b) => a * b, 1)
+    ranks ||= SCORING_HEAD.has(name)
+  }
   if (!Number.isSafeInteger(numParameters)) throw new GgufError(path, 'its tensors are larger than any file')
   const architecture = String(meta.get('general.architecture') ?? '')
   if (architecture === '') throw new GgufError(path, 'it names no architecture')
@@ -144,6 +153,7 @@ async function readHeader(reader: Reader, path: string): Promise<GgufInfo> {
     chatTemplate: text('tokenizer.chat_template'),
     license: text('general.license'),
     name: text('general.name'),
+    ranks,
   }
 }
 

@@ -59,6 +59,7 @@ async function fromGguf(context: Context, path: string, id: string): Promise<Cat
     description: info.name ?? '',
     license: info.license ?? '',
     kind: 'gguf',
+    ...(info.ranks ? { task: 'ranking' as const } : {}),
     source: { type: 'file', path },
     spec: {
       num_parameters: info.numParameters,

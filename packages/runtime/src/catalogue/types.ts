@@ -68,7 +68,7 @@ export interface CatalogueModel {
   license: string
   kind: 'gguf' | 'hf' | 'upstream'
   /** What the model does; absent for one that generates text. */
-  task?: 'embedding'
+  task?: 'embedding' | 'ranking'
   source: ModelSource
   spec: ModelSpec
   /** Path of the chat template that trainer and engine render; absent for upstreams. */

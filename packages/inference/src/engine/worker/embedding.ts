@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-import { getLlama, type LlamaEmbeddingContext, LlamaLogLevel, type Token } from 'node-llama-cpp'
-import type { FromWorker, LoadOptions, ToWorker } from '../protocol.ts'
+import type { LlamaEmbeddingContext, Token } from 'node-llama-cpp'
+import type { LoadOptions, ToWorker } from '../protocol.ts'
+import { livesWithParent, loadWhole, send } from './whole-inputs.ts'
 
-// The process that embeds: it lives as long as its parent is there, which alone decides when it ends.
-process.on('disconnect', () => process.exit(0))
-process.on('SIGINT', () => undefined)
-process.on('SIGTERM', () => undefined)
+// The process that embeds.
+livesWithParent()
 
 let context: LlamaEmbeddingContext | undefined
 const running = new Set<number>()
-const send = (message: FromWorker) => process.send?.(message)
 
 process.on('message', (message: ToWorker) => {
   if (message.t === 'load') void load(message.options)
@@ -17,40 +15,13 @@ process.on('message', (message: ToWorker) => {
   else if (message.t === 'abort') running.delete(message.id)
 })
 
-async function load({ modelPath, threads, contextSize }: LoadOptions): Promise<void> {
-  try {
-    const llama = await getLlama({
-      gpu: false,
-      build: 'never',
-      maxThreads: threads,
-      logLevel: LlamaLogLevel.error,
-      logger: (_level, message) => send({ t: 'log', level: 'warn', message: message.trim() }),
-      progressLogs: false,
-    })
-    const model = await llama.loadModel({ modelPath, gpuLayers: 0 })
+async function load(options: LoadOptions): Promise<void> {
+  await loadWhole(options, async (model) => {
     // One more than the longest input, which the engine wants free, and all of it in one batch, which pooling needs.
-    const room = contextSize + 2
+    const room = options.contextSize + 2
+    const { threads } = options
     context = await model.createEmbeddingContext({ contextSize: room, batchSize: room, threads })
-    send({
-      t: 'loaded',
-      model: {
-        contextSize,
-        trainContextSize: model.trainContextSize,
-        sequences: 1,
-        bos: model.tokens.bosString ?? undefined,
-        eos: model.tokens.eosString ?? undefined,
-        stateBytes: 0,
-        shape: {
-          architecture: model.fileInfo.metadata.general.architecture,
-          layers: 0,
-          heads: 0,
-          kvHeads: 0,
-        },
-      },
-    })
-  } catch (err) {
-    send({ t: 'load_failed', message: err instanceof Error ? err.message : String(err) })
-  }
+  })
 }
 
 async function embed(id: number, inputs: number[][]): Promise<void> {
