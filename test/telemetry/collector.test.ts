@@ -34,6 +34,7 @@ test('traces arrive in a real collector, from the call to the steps of the train
     }
     await withPlatform(join(dir, 'grpc'), grpc, async (victim) => {
       await jobTrace(victim, collector.spans)
+      await evaluationTrace(victim, collector.spans)
       await chatTrace(victim, collector.spans)
     })
     const http = {
@@ -128,6 +129,33 @@ async function jobTrace(victim: Victim, spans: () => SeenSpan[]): Promise<void> 
   assert.equal(adapter.at(-1), 'nemo-customizer: step adapter')
   const stores = spans().filter((span) => span.trace === made.trace && span.service === 'nemo-data-store')
   assert.ok(stores.some((span) => span.name.includes('/commit/')))
+}
+
+async function evaluationTrace(victim: Victim, spans: () => SeenSpan[]): Promise<void> {
+  const endpoint = { url: `${victim.urls.nim}/v1`, model_id: BASE }
+  const check = { type: 'string-check', params: { check: ['{{sample.output_text}}', 'contains', 'a'] } }
+  const task = {
+    type: 'chat-completion',
+    dataset: { files_url: `hf://datasets/${SPACE}/${REPO}/testing` },
+    params: { template: { messages: [{ role: 'user', content: '{{item.prompt}}' }], max_tokens: 4 } },
+    metrics: { check },
+  }
+  const made = await call(`${victim.urls.platform}/v1/evaluation/jobs`, {
+    target: { type: 'model', model: { api_endpoint: endpoint } },
+    config: { type: 'custom', tasks: { qa: task } },
+  })
+  // The endpoint under test is reached by its port, as anybody's would be.
+  assert.deepEqual(await chainOf(spans, made, 'generate'), [
+    'nemo-gateway: POST evaluator',
+    'nemo-evaluator: POST /v1/evaluation/jobs',
+    'nemo-evaluator: evaluation job',
+    'nemo-evaluator: task qa',
+    `nemo-evaluator: chat/completions ${BASE}`,
+    'nemo-evaluator: POST 127.0.0.1',
+    'nemo-gateway: POST inference',
+    'nemo-inference: POST /v1/chat/completions',
+    'nemo-engine: generate',
+  ])
 }
 
 async function chatTrace(victim: Victim, spans: () => SeenSpan[]): Promise<void> {

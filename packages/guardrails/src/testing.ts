@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { ServiceContext } from '@open-nemo/runtime'
 import { createMetrics, openMemoryDatabase, silentLogger } from '@open-nemo/runtime'
+import { tracedFetch } from '@open-nemo/runtime/telemetry/http-spans.ts'
 import { service } from './service.ts'
 
 /** A request that the scripted model saw. */
@@ -81,7 +82,7 @@ export async function startTestService(script: Script, env: Record<string, strin
     dataDir: '/nonexistent',
     cacheDir: '/nonexistent',
     db,
-    fetch: model.fetch,
+    fetch: tracedFetch(model.fetch),
     urls,
     publicUrls: urls,
     catalogue: {} as ServiceContext['catalogue'],

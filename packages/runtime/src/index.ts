@@ -24,4 +24,4 @@ export type { RunningService, ServiceContext, ServiceDefinition } from './servic
 export { createLogger, type Logger, silentLogger } from './telemetry/log.ts'
 export { createMetrics, Registry } from './telemetry/metrics.ts'
 export { startTracing } from './telemetry/otel/start.ts'
-export { type Carrier, inSpan, type Span, tracing } from './telemetry/tracing.ts'
+export { type Carrier, inSpan, type Span, traceOfNow, tracing } from './telemetry/tracing.ts'

@@ -14,7 +14,13 @@ import {
   type TrainingOption,
 } from '@open-nemo/contract/customization/schemas.ts'
 import { createDataStoreClient } from '@open-nemo/contract/data-store/client.ts'
-import { isUniqueViolation, type Queryable, type ServiceContext, tracing, validate } from '@open-nemo/runtime'
+import {
+  isUniqueViolation,
+  type Queryable,
+  type ServiceContext,
+  traceOfNow,
+  validate,
+} from '@open-nemo/runtime'
 import { listFiles, reach, resolveDataset, type SourceContext } from '../data/source.ts'
 import { findByReference, referenceOf } from '../entities/references.ts'
 import { type Entity, readEntity } from '../entities/store.ts'
@@ -83,7 +89,7 @@ export async function createJob(
     has_warmup: body.hyperparameters.warmup_steps != null,
     ...(more.fineTuning && { fine_tuning: more.fineTuning }),
     ...(more.wandbKey && { wandb_key: ctx.tracking.seal(more.wandbKey) }),
-    ...traceOfRequest(),
+    ...traceOfNow(),
     output_model: output?.full ?? null,
     warnings: [
       ...warningsOf({ ctx, target, option, hasValidation, hasTemplate: chatTemplate !== null }),
@@ -241,10 +247,4 @@ function hardwareFields(option: TrainingOption): string[] {
 
 function pick(from: Record<string, unknown>, keys: string[]): Record<string, unknown> {
   return Object.fromEntries(keys.filter((key) => from[key] != null).map((key) => [key, from[key]]))
-}
-
-/** The job's work belongs to the trace of the request that asked for it. */
-function traceOfRequest(): Pick<JobPayload, 'trace'> {
-  const trace = tracing()?.carrier()
-  return trace ? { trace } : {}
 }

@@ -2,7 +2,7 @@
 import { newId, nowMicros } from '@open-nemo/contract'
 import type { JobCreate } from '@open-nemo/contract/evaluation/schemas.ts'
 import type { JobCreateV2 } from '@open-nemo/contract/evaluation/v2.ts'
-import type { Database } from '@open-nemo/runtime'
+import { type Database, traceOfNow } from '@open-nemo/runtime'
 import { takeSecrets } from '../entities/secrets.ts'
 import { kindOf } from '../kinds/registry.ts'
 import type { CheckContext, EvaluationKind } from '../kinds/types.ts'
@@ -58,6 +58,7 @@ async function store(ctx: CreateContext, kind: JobKind, order: Order): Promise<J
     config: spec.config,
     spec: order.spec,
     output_files_url: (body.output_files_url as string | undefined) ?? null,
+    ...traceOfNow(),
   }
   await db.query('INSERT INTO evaluator.job_secrets (job, secrets) VALUES ($1, $2::jsonb)', [
     id,

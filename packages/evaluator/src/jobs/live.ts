@@ -37,7 +37,7 @@ export async function runLive(services: LiveServices, body: LiveCreate, signal: 
     lines: recorder.lines.map(({ at, task, message }) => `${at} ${task ? `[${task}] ` : ''}${message}`),
   })
   try {
-    const outcome = await evaluate({ kind, ctx, recorder, onProgress: () => undefined })
+    const outcome = await evaluate({ kind, ctx, recorder, mask: redact.text, onProgress: () => undefined })
     const { tasks, groups, progress, problems } = outcome
     const failed =
       progress.failed > 0 ? ` ${progress.failed} samples failed, the first with: ${problems[0]}` : ''

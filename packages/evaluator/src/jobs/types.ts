@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { TaskStatus } from '@open-nemo/contract/evaluation/schemas.ts'
+import type { Carrier } from '@open-nemo/runtime'
 import type { JobStore, StoredJob } from '@open-nemo/runtime/jobs/index.ts'
 import type { Entity } from '../entities/store.ts'
 
@@ -19,6 +20,8 @@ export interface JobPayload {
   /** The spec of a v2 job as sent, masked: a reference stays one. */
   spec: { target: unknown; config: unknown } | null
   output_files_url: string | null
+  /** Trace of the request that made it; absent while traces are off. */
+  trace?: Carrier
 }
 
 /** What has come of a job so far. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { setTimeout as sleep } from 'node:timers/promises'
-import { countRetry } from '../runner/meter.ts'
+import { inSpan } from '@open-nemo/runtime'
+import { countRetry, sampleOfNow } from '../runner/meter.ts'
 import { createLimiter } from './limiter.ts'
 import type { Endpoint } from './resolve.ts'
 import { type ChatMessage, type ModelAnswer, type ModelClient, ModelError, type Operation } from './types.ts'
@@ -29,10 +30,16 @@ export function createModelClient(endpoint: Endpoint, options: ClientOptions): M
   const headers: Record<string, string> = { 'content-type': 'application/json', accept: 'application/json' }
   const key = endpoint.apiKey ?? at.password
   if (key) headers.authorization = `Bearer ${key}`
+  /** One span for a request and what is sent again of it. */
+  const spanned = <T>(operation: Operation, work: () => Promise<T>) => {
+    const attributes = { 'gen_ai.request.model': endpoint.modelId, 'nemo.sample': sampleOfNow() }
+    return inSpan({ name: `${operation} ${endpoint.modelId}`, attributes }, work)
+  }
   const post = (operation: Operation, body: Record<string, unknown>) =>
     limit(() => {
       const text = JSON.stringify({ model: endpoint.modelId, ...body })
-      return send(at.clean(url(operation)), { method: 'POST', headers, body: text }, options)
+      const init = { method: 'POST', headers, body: text }
+      return spanned(operation, () => send(at.clean(url(operation)), init, options))
     })
   return {
     modelId: endpoint.modelId,
@@ -42,7 +49,7 @@ export function createModelClient(endpoint: Endpoint, options: ClientOptions): M
     get: (operation) => {
       const address = at.clean(url(operation))
       const query = `${address.includes('?') ? '&' : '?'}model=${encodeURIComponent(endpoint.modelId)}`
-      return limit(() => send(address + query, { method: 'GET', headers }, options))
+      return limit(() => spanned(operation, () => send(address + query, { method: 'GET', headers }, options)))
     },
     async chat(body) {
       const response = await post('chat/completions', body)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { GroupResult, TaskResult } from '@open-nemo/contract/evaluation/results.ts'
 import type { TaskStatus } from '@open-nemo/contract/evaluation/schemas.ts'
+import { inSpan, type Span } from '@open-nemo/runtime'
 import type { EvaluationKind, EvaluationTask, RunContext, Sample, SampleRecord } from '../kinds/types.ts'
 import { ModelError } from '../model/types.ts'
 import { TemplateError } from '../templates/types.ts'
@@ -40,6 +41,8 @@ export async function evaluate(args: {
   kind: EvaluationKind
   ctx: RunContext
   recorder: Recorder
+  /** Takes secrets out of what spans say. */
+  mask: (text: string) => string
   onProgress: (progress: Progress) => void
 }): Promise<Outcome> {
   const { kind, ctx, recorder } = args
@@ -53,13 +56,15 @@ export async function evaluate(args: {
     retries: 0,
   }
   const tell = () => args.onProgress({ ...progress, task_status: { ...progress.task_status } })
+  const told = (err: unknown) => args.mask(err instanceof Error ? err.message : String(err))
   const problems: string[] = []
   const results: Record<string, TaskResult> = {}
   for (const task of tasks) {
     progress.task_status[task.name] = 'running'
     tell()
     try {
-      results[task.name] = await runTask({ task, limit, ctx, recorder, progress, problems, tell })
+      const run = { task, limit, ctx, recorder, progress, problems, tell }
+      results[task.name] = await inSpan({ name: `task ${task.name}` }, (span) => runTask(run, span), told)
       progress.task_status[task.name] = 'completed'
     } catch (err) {
       progress.task_status[task.name] = 'failed'
@@ -90,7 +95,7 @@ interface TaskRun {
   tell: () => void
 }
 
-async function runTask(run: TaskRun): Promise<TaskResult> {
+async function runTask(run: TaskRun, span: Span | undefined): Promise<TaskResult> {
   const { task, ctx, recorder } = run
   ctx.log(`task ${task.name} begins`, task.name)
   try {
@@ -98,6 +103,7 @@ async function runTask(run: TaskRun): Promise<TaskResult> {
     run.progress.retries += meter.retries
     if (outcome.status === 'rejected') throw outcome.reason
     const counts = await runSamples(run)
+    span?.set({ 'nemo.samples': counts.done, 'nemo.samples_failed': counts.failed })
     await recorder.flush()
     if (counts.done > 0 && counts.failed === counts.done) {
       throw new EvaluationFailure(
@@ -168,7 +174,7 @@ async function evaluateSample(
   sample: Sample,
 ): Promise<{ record: SampleRecord; err: unknown }> {
   const start = performance.now()
-  const { meter, outcome } = await metered(() => task.evaluate(sample))
+  const { meter, outcome } = await metered(() => task.evaluate(sample), sample.index)
   const common = {
     index: sample.index,
     item: sample.item,

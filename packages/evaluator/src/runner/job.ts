@@ -2,7 +2,7 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ApiError, nowMicros } from '@open-nemo/contract'
-import type { Database, Logger } from '@open-nemo/runtime'
+import { type Database, inSpan, type Logger, type Span } from '@open-nemo/runtime'
 import { type Lease, LeaseLostError } from '@open-nemo/runtime/jobs/index.ts'
 import { createRedactor, type Secrets } from '../entities/secrets.ts'
 import { requestOf } from '../jobs/spec.ts'
@@ -29,8 +29,26 @@ export interface JobServices extends RunServices {
 
 const SAVE_MS = 500
 
-/** Runs one claimed job to its end and writes how it ended. `signal` carries a StopReason. */
+/**
+ * Runs one claimed job to its end and writes how it ended, in the trace of the request that made it. `signal` carries a
+ * StopReason.
+ */
 export async function runJob(services: JobServices, job: Job, signal: AbortSignal): Promise<void> {
+  const { attempt, payload } = job
+  const attributes = {
+    'nemo.job': job.id,
+    'nemo.attempt': attempt,
+    'nemo.type': payload.config.type as string,
+  }
+  const spec = { service: 'evaluator', name: 'evaluation job', parent: payload.trace, attributes }
+  await inSpan(spec, (span) => work(services, job, { signal, span }))
+}
+
+async function work(
+  services: JobServices,
+  job: Job,
+  { signal, span }: { signal: AbortSignal; span: Span | undefined },
+): Promise<void> {
   const { db, jobs, log, owner } = services
   const lease: Lease = { id: job.id, owner, attempt: job.attempt }
   const secrets = await secretsOf(db, job.id)
@@ -45,6 +63,8 @@ export async function runJob(services: JobServices, job: Job, signal: AbortSigna
     await db.query('DELETE FROM evaluator.job_secrets WHERE job = $1', [job.id])
     await dropKept(db, job.id)
     await rm(join(services.dir, job.id), { recursive: true, force: true })
+    span?.set({ 'nemo.status': status })
+    if (change.error) span?.fail(change.error)
     log.info({ job: job.id, status }, 'evaluation job ended')
   }
   log.info({ job: job.id, attempt: job.attempt, type: job.payload.config.type }, 'evaluation job taken up')
@@ -60,6 +80,7 @@ export async function runJob(services: JobServices, job: Job, signal: AbortSigna
       kind,
       ctx,
       recorder,
+      mask: redact.text,
       onProgress: (progress) => state.set(counts(progress)),
     })
     const result = newResult(
@@ -83,6 +104,7 @@ export async function runJob(services: JobServices, job: Job, signal: AbortSigna
     )
   } catch (err) {
     const reason = signal.aborted ? (signal.reason as StopReason) : undefined
+    span?.set({ 'nemo.stopped': reason })
     if (err instanceof LeaseLostError || reason === 'lost') {
       log.warn({ job: job.id }, 'another worker has taken the job')
     } else if (reason === 'cancel') {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { ConfigData } from '@open-nemo/contract/guardrails/config-data.ts'
+import type { Carrier } from '@open-nemo/runtime'
 import type { ModelEndpoint, ModelSettings } from '../models/resolve.ts'
 import type { TaskPrompt } from '../prompts/tasks.ts'
 import type { RegexGuard } from '../regex/guard.ts'
@@ -95,4 +96,6 @@ export interface Turn {
   signal: AbortSignal
   /** Rails that could not decide, with why. */
   failures: { rail: string; reason: string }[]
+  /** The request's trace: rails of a streamed answer run when it is read, outside the request's span. */
+  trace?: Carrier
 }

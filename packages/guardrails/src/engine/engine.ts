@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { GenerationOptions } from '@open-nemo/contract/guardrails/schemas.ts'
+import { inSpan, traceOfNow } from '@open-nemo/runtime'
 import type { ChatAnswer } from '../models/client.ts'
 import { askModel } from './ask.ts'
 import type { CompiledConfig, EngineServices, Rail, Turn } from './compiled.ts'
@@ -62,6 +63,7 @@ export function startTurn(request: TurnRequest, services: EngineServices): Turn 
     log: new TurnLog(),
     signal: request.signal ?? new AbortController().signal,
     failures: [],
+    ...traceOfNow(),
   }
 }
 
@@ -333,7 +335,7 @@ async function runDialog(
   if (!dialog?.hasDialog || (choice && !Array.isArray(choice) && choice.dialog === false)) return undefined
   const log = turn.log.start('dialog', 'dialog')
   try {
-    return await dialog.respond(dialogTurn(turn, log, turn.signal))
+    return await inSpan({ name: 'dialog' }, () => dialog.respond(dialogTurn(turn, log, turn.signal)))
   } finally {
     log.end({ stop: false })
   }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { inSpan } from '@open-nemo/runtime'
 import { INTERNAL_ERROR, REFUSAL } from '../config/bot-messages.ts'
 import { failureText, ModelError } from '../models/errors.ts'
 import type { Rail, Turn } from './compiled.ts'
@@ -62,12 +63,29 @@ async function runBeside(run: StageRun): Promise<StageResult> {
   return { text, block: first }
 }
 
+interface Ran {
+  result: RailResult
+  block: Block | undefined
+}
+
+/** Runs one rail in a span, so that the models which it asks are below it in the trace. */
 async function runRail(
   run: StageRun,
   rail: Rail,
   text: string,
   isOver: () => boolean = () => false,
-): Promise<{ result: RailResult; block: Block | undefined }> {
+): Promise<Ran> {
+  const { turn, stage } = run
+  const spec = { service: 'guardrails', name: `rail ${rail.flow}`, attributes: { 'nemo.stage': stage } }
+  return await inSpan({ ...spec, parent: turn.trace }, async (span) => {
+    const ran = await decide(run, rail, text, isOver)
+    span?.set({ 'nemo.blocked': ran.block !== undefined })
+    if (ran.result.failed) span?.fail(ran.result.reason ?? 'no decision')
+    return ran
+  })
+}
+
+async function decide(run: StageRun, rail: Rail, text: string, isOver: () => boolean): Promise<Ran> {
   const { turn, stage, statuses } = run
   const log = turn.log.start(stage, rail.flow)
   const timeout = AbortSignal.timeout(rail.timeoutMs)

@@ -53,15 +53,28 @@ export function setTracing(to: Tracing | undefined): void {
   current = to
 }
 
-/** Runs work in a span that ends with it; without traces just runs it. */
-export async function inSpan<T>(spec: SpanSpec, work: (span: Span | undefined) => Promise<T>): Promise<T> {
+/** The trace that work is asked for in, as a part of what is stored for work that comes later; empty without traces. */
+export function traceOfNow(): { trace?: Carrier } {
+  const trace = current?.carrier()
+  return trace ? { trace } : {}
+}
+
+/**
+ * Runs work in a span that ends with it; without traces just runs it. `told` makes of an error what the span may say:
+ * where secrets could be in it, it takes them out.
+ */
+export async function inSpan<T>(
+  spec: SpanSpec,
+  work: (span: Span | undefined) => Promise<T>,
+  told: (err: unknown) => unknown = (err) => err,
+): Promise<T> {
   const to = current
   if (!to) return await work(undefined)
   const span = to.begin(spec)
   try {
     return await to.inside(span, () => work(span))
   } catch (err) {
-    span.fail(err)
+    span.fail(told(err))
     throw err
   } finally {
     span.end()
