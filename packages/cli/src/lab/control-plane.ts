@@ -22,6 +22,8 @@ export interface ControlPlaneOptions {
   port?: number
   /** Programs that outlive this process (the lab's); otherwise the kernel ends them with it. */
   keep?: boolean
+  /** Admission plugins beyond Kubernetes' own choice, such as one that OpenShift has on. */
+  admission?: readonly string[]
 }
 
 /** A real API server with etcd and the controller manager: everything but nodes, so that no pod ever starts. */
@@ -86,6 +88,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     authority,
     host,
     port: options.port ?? ports.api,
+    admission: options.admission ?? [],
     etcd: `https://127.0.0.1:${ports.etcd}`,
   })
   const controllers = await controllerManagerSpec(tools['kube-controller-manager'], dir, authority, server)
@@ -176,7 +179,14 @@ async function etcdSpec(
 
 async function apiServerSpec(
   command: string,
-  args: { dir: string; authority: Authority; host: string; port: number; etcd: string },
+  args: {
+    dir: string
+    authority: Authority
+    host: string
+    port: number
+    etcd: string
+    admission: readonly string[]
+  },
 ) {
   const { dir, authority, host, port, etcd } = args
   const serving = await authority.issue('apiserver', {
@@ -222,7 +232,7 @@ async function apiServerSpec(
       '--service-account-issuer=https://kubernetes.default.svc.cluster.local',
       `--service-cluster-ip-range=${SERVICE_CIDR}`,
       '--authorization-mode=Node,RBAC',
-      '--enable-admission-plugins=NodeRestriction',
+      `--enable-admission-plugins=${['NodeRestriction', ...args.admission].join()}`,
       '--allow-privileged=true',
       '--profiling=false',
     ],

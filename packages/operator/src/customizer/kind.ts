@@ -82,7 +82,7 @@ function build(input: BuildInput<NemoCustomizerSpec>): Build {
       { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name }, data: { 'config.yaml': file } },
       ...claim.objects,
     ],
-    rules: customizerRules(spec.scheduler?.type),
+    rules: customizerRules(spec.scheduler?.type, maker),
     extraPorts: [{ name: 'internal', port: INTERNAL_PORT }],
     volumes: [{ name: 'config', configMap: { name, items: [{ key: 'config.yaml', path: 'config.yaml' }] } }],
     mounts: [{ name: 'config', mountPath: '/app/config', readOnly: true }],

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Fields } from '../nemo-service/types.ts'
+import type { ImageMaker } from '../pod-basics/images.ts'
 
 const ALL = ['create', 'delete', 'get', 'list', 'patch', 'update', 'watch']
 const SOME = ['create', 'delete', 'get', 'list', 'watch']
 const READ = ['get', 'list', 'watch']
 
 /** Rights of a Customizer's ServiceAccount: those of the contract. It may mount Secrets, and not read them. */
-export function customizerRules(scheduler: string | undefined): Fields[] {
+export function customizerRules(scheduler: string | undefined, maker: ImageMaker): Fields[] {
   return [
     { apiGroups: ['batch'], resources: ['jobs', 'jobs/status'], verbs: ALL },
     { apiGroups: [''], resources: ['pods', 'persistentvolumeclaims', 'services', 'configmaps'], verbs: SOME },
@@ -28,7 +29,8 @@ export function customizerRules(scheduler: string | undefined): Fields[] {
           },
         ]
       : []),
-    ...(scheduler === 'runai'
+    // Ours runs nothing by Run:ai and says so.
+    ...(scheduler === 'runai' && maker !== 'ours'
       ? [{ apiGroups: ['run.ai'], resources: ['trainingworkloads', 'runaijobs'], verbs: ALL }]
       : []),
   ]

@@ -209,7 +209,7 @@ function refusal(object: KubeObject, err: unknown): unknown {
     return new ApplyRefused(
       object,
       'Forbidden',
-      `${what} could not be written: ${err.message}. Give the operator's Role that right (nemoctl operator rules), or lift the quota or policy`,
+      `${what} could not be written: ${err.message}. Give the operator's Role that right (the chart's templates/rbac.yaml has all that it needs), or lift the quota or policy`,
     )
   if (isStatus(err, 422, 400))
     return new ApplyRefused(

@@ -61,6 +61,9 @@ export function createNimServiceController(ask: typeof askModel = askModel): Con
       { ...INFERENCE_SERVICE, optional: true },
       { apiVersion: 'v1', kind: 'PersistentVolumeClaim' },
       { apiVersion: 'v1', kind: 'Pod', labelSelector: 'app.kubernetes.io/managed-by=open-nemo' },
+      // Read only, to have a change of what the pod takes from them roll it.
+      { apiVersion: 'v1', kind: 'Secret' },
+      { apiVersion: 'v1', kind: 'ConfigMap' },
       { apiVersion: APPS_API, kind: 'NIMCache' },
       { apiVersion: APPS_API, kind: 'NemoEntitystore' },
       { apiVersion: APPS_API, kind: 'NemoDatastore' },

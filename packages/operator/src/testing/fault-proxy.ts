@@ -12,7 +12,8 @@ type Fault = (request: IncomingMessage) => { status: number; retryAfter?: number
 export class FaultProxy {
   /** Asked about each request; an answer is sent in the server's place. */
   fault: Fault = () => undefined
-  readonly requests: { method: string; path: string }[] = []
+  /** What passed, with the server's answer once it is there. */
+  readonly requests: { method: string; path: string; status?: number }[] = []
   readonly #upstream: Connection
   readonly #agent: http.Agent | https.Agent
   readonly #watches = new Set<{ silent: boolean; response: ServerResponse }>()
@@ -59,7 +60,8 @@ export class FaultProxy {
 
   async #pass(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const path = request.url ?? '/'
-    this.requests.push({ method: request.method ?? 'GET', path })
+    const seen: FaultProxy['requests'][number] = { method: request.method ?? 'GET', path }
+    this.requests.push(seen)
     const fault = this.fault(request)
     if (fault) {
       const headers = fault.retryAfter === undefined ? {} : { 'retry-after': String(fault.retryAfter) }
@@ -83,6 +85,7 @@ export class FaultProxy {
       passed.destroy()
     })
     passed.on('response', (from) => {
+      seen.status = from.statusCode
       response.writeHead(from.statusCode ?? 502, from.headers)
       response.flushHeaders()
       from.on('data', (chunk) => !watch.silent && response.write(chunk))
