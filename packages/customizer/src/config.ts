@@ -57,7 +57,8 @@ export function readConfig(env: Record<string, string | undefined>): CustomizerC
     mlflowUrl: given.NEMO_MLFLOW_URL || undefined,
     wandb: {
       baseUrl: given.WANDB_BASE_URL,
-      apiKey: given.WANDB_API_KEY || undefined,
+      // A Secret made from a file ends with a newline.
+      apiKey: given.WANDB_API_KEY?.trim() || undefined,
       encryptionKey: given.WANDB_ENCRYPTION_KEY || undefined,
     },
     internalPort: given.NEMO_INTERNAL_PORT,

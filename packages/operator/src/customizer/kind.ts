@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type NemoCustomizerSpec, nemoCustomizerSpec } from '@open-nemo/contract/kubernetes/nemo-kinds.ts'
 import { stringify } from 'yaml'
+import type { World } from '../framework/types.ts'
 import { CLAIM, claimObjects, claimPaths } from '../nemo-service/claims.ts'
 import { databaseAccess, fromSecret, urlSecret } from '../nemo-service/database.ts'
-import { configMapRef, secretRef } from '../nemo-service/inputs.ts'
+import { configMapRef, secretRef, secretText } from '../nemo-service/inputs.ts'
 import { OTEL_PATHS, otelEnv } from '../nemo-service/otel.ts'
 import type { Build, BuildInput, Fields, NemoKind } from '../nemo-service/types.ts'
+import type { ImageMaker } from '../pod-basics/images.ts'
 import { variables } from '../pod-basics/placement.ts'
 import { customizerConfig } from './config-file.ts'
 import { customizerRules } from './rules.ts'
@@ -76,7 +78,7 @@ function build(input: BuildInput<NemoCustomizerSpec>): Build {
   const file = stringify(config.content)
   return {
     missing: [...access.missing, ...config.missing, ...claim.missing],
-    notes: [...config.notes, ...unusedByOurs(spec)],
+    notes: [...config.notes, ...unusedByOurs(spec), ...wandbNotes(spec, world)],
     objects: [
       ...(access.url ? [urlSecret(name, 'dsn', access.url)] : []),
       { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name }, data: { 'config.yaml': file } },
@@ -94,7 +96,7 @@ function build(input: BuildInput<NemoCustomizerSpec>): Build {
         ['LOG_LEVEL', maker === 'ours' ? 'info' : 'INFO'],
       ]),
       { name: 'HOST_IP', valueFrom: { fieldRef: { fieldPath: 'status.hostIP' } } },
-      ...wandbEnv(spec),
+      ...wandbEnv(spec, maker),
       { name: 'POSTGRES_DB_PASSWORD', valueFrom: access.passwordRef },
       { name: 'POSTGRES_DB_DSN', valueFrom: fromSecret(name, 'dsn') },
       ...variables([['POSTGRES_SECRET_NAME', spec.databaseConfig.credentials.secretName]]),
@@ -104,18 +106,33 @@ function build(input: BuildInput<NemoCustomizerSpec>): Build {
   }
 }
 
-function wandbEnv({ wandb }: NemoCustomizerSpec): Fields[] {
+/** What Weights & Biases takes; all of it optional, since a Customizer without it starts all the same. */
+function wandbEnv({ wandb }: NemoCustomizerSpec, maker: ImageMaker): Fields[] {
   if (!wandb?.secretName) return []
+  const { secretName, apiKeyKey, encryptionKey } = wandb
+  const from = (name: string, key: string) => ({
+    name,
+    valueFrom: fromSecret(secretName, key, { optional: true }),
+  })
   return [
-    // Optional: a Customizer without Weights & Biases starts all the same.
-    {
-      name: 'WANDB_ENCRYPTION_KEY',
-      valueFrom: fromSecret(wandb.secretName, wandb.encryptionKey, { optional: true }),
-    },
+    from('WANDB_ENCRYPTION_KEY', encryptionKey || 'encryptionKey'),
+    // Ours logs every job itself, and may not read Secrets: the kubelet hands it the key. Training pods get none.
+    ...(maker === 'ours' ? [from('WANDB_API_KEY', apiKeyKey || 'apiKey')] : []),
     ...variables([
-      ['WANDB_SECRET_NAME', wandb.secretName],
-      ['WANDB_SECRET_KEY', wandb.apiKeyKey],
+      ['WANDB_SECRET_NAME', secretName],
+      ['WANDB_SECRET_KEY', apiKeyKey],
     ]),
+  ]
+}
+
+/** Jobs that bring no key of their own are not logged then, which nothing else would tell. */
+function wandbNotes({ wandb }: NemoCustomizerSpec, world: World): string[] {
+  if (!wandb?.secretName) return []
+  const key = wandb.apiKeyKey || 'apiKey'
+  if (secretText(world.get(secretRef(wandb.secretName)), key)?.trim()) return []
+  return [
+    `spec.wandb: Secret ${wandb.secretName} has no key ${key}: only jobs with the header wandb-api-key are logged to ` +
+      'Weights & Biases',
   ]
 }
 

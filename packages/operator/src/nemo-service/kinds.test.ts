@@ -189,6 +189,22 @@ test('a changed Secret or ConfigMap changes the pod template; the order of other
   }
 })
 
+test('our Customizer gets the key of Weights & Biases from its Secret, and says when there is none', async () => {
+  const env = async (plan: Promise<Plan>) =>
+    podOf(await plan).containers[0].env.find(({ name }: Fields) => name === 'WANDB_API_KEY')
+  assert.deepEqual((await env(planOf(customizer, customizer.full))).valueFrom, {
+    secretKeyRef: { name: 'wandb', key: 'k', optional: true },
+  })
+  // NVIDIA's image keeps to the contract, in which the key has no variable of its own.
+  assert.equal(await env(planOf(customizer, { ...customizer.full, image: NVIDIA })), undefined)
+  const said = async (objects: KubeObject[]) =>
+    conditionsOf(await planOf(customizer, customizer.full, world(objects))).some(({ message }) =>
+      /Secret wandb has no key k/.test(message),
+    )
+  assert.equal(await said(CLUSTER), false)
+  assert.equal(await said(CLUSTER.filter(({ metadata }) => metadata.name !== 'wandb')), true)
+})
+
 test('passwords are percent-encoded in the URL that the Secret holds', async () => {
   const plan = await planOf(customizer, customizer.full)
   const { dsn = '' } = the(plan, 'Secret').data as { dsn?: string }
