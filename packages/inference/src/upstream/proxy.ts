@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { inferenceErrors as errors } from '@open-nemo/contract/inference/errors.ts'
 import type { Served } from '../models/served-models.ts'
-import type { Transport } from './transport.ts'
+import { type Answer, PASSED, type Transport } from './transport.ts'
 
 /** Counts how often a request has been passed on, so that models that point at each other end. */
 const HOPS_HEADER = 'x-nemo-hops'
 const MAX_HOPS = 4
-/** Response headers that mean something to the caller; the rest is between us and the upstream. */
-const PASSED = ['content-type', 'retry-after', 'x-should-retry', 'x-request-id']
 
 export interface ProxyRequest {
   served: Served & { kind: 'upstream' }
@@ -35,9 +33,9 @@ export async function proxy(request: ProxyRequest): Promise<Response> {
   if (accept) outgoing.accept = accept
   const key = headers.get('x-model-authorization') ?? api_key
   if (key) outgoing.authorization = /^bearer /i.test(key) ? key : `Bearer ${key}`
-  let response: Response
+  let upstream: Answer
   try {
-    response = await request.send({
+    upstream = await request.send({
       url: endpointUrl(url, request.path),
       headers: outgoing,
       body: JSON.stringify({ ...body, model: model_id }),
@@ -49,10 +47,10 @@ export async function proxy(request: ProxyRequest): Promise<Response> {
   }
   const answer = new Headers()
   for (const name of PASSED) {
-    const value = response.headers.get(name)
+    const value = upstream.headers.get(name)
     if (value !== null) answer.set(name, value)
   }
-  return new Response(response.body, { status: response.status, headers: answer })
+  return new Response(upstream.body, { status: upstream.status, headers: answer })
 }
 
 /** Users write the url with and without `/v1`, and some with the whole path of the operation. */

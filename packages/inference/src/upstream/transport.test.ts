@@ -5,9 +5,10 @@ import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { createTransport } from './transport.ts'
+import { type Answer, createTransport } from './transport.ts'
 
 const never = new AbortController().signal
+const textOf = ({ body }: Answer) => new Response(body).text()
 
 async function withServer(answer: RequestListener, work: (url: string) => Promise<void>): Promise<number> {
   let connections = 0
@@ -36,9 +37,9 @@ test('connections are used again, answers whole or streamed come as they are', a
     async (url) => {
       for (let i = 0; i < 3; i++) {
         const whole = await send({ url, headers: {}, body: 'x', signal: never })
-        assert.deepEqual([whole.status, await whole.text()], [418, 'tea'])
+        assert.deepEqual([whole.status, await textOf(whole)], [418, 'tea'])
         const stream = await send({ url, headers: {}, body: 'stream', signal: never })
-        assert.equal(await stream.text(), 'one two')
+        assert.equal(await textOf(stream), 'one two')
       }
     },
   )
@@ -69,12 +70,31 @@ test('what fails while connecting is tried again, what was sent is not', async (
   const begun = performance.now()
   const late = createServer((_request, response) => response.end('up'))
   setTimeout(() => late.listen(Number(new URL(url).port), '127.0.0.1'), 50)
-  assert.equal(await (await send({ url, headers: {}, body: '{}', signal: never })).text(), 'up')
+  assert.equal(await textOf(await send({ url, headers: {}, body: '{}', signal: never })), 'up')
   late.closeAllConnections()
   await new Promise((resolve) => late.close(resolve))
   await sleep(20)
   await assert.rejects(send({ url, headers: {}, body: '{}', signal: never }), { code: 'ECONNREFUSED' })
   assert.ok(performance.now() - begun < 2000)
+  send.close()
+})
+
+test('an answer that is broken off is an error, whole or streamed', async () => {
+  const send = createTransport(fetch)
+  await withServer(
+    async (request, response) => {
+      let body = ''
+      for await (const chunk of request) body += chunk
+      response.writeHead(200, body === 'whole' ? { 'content-length': 100 } : {})
+      response.write('half')
+      setTimeout(() => response.destroy(), 20)
+    },
+    async (url) => {
+      await assert.rejects(send({ url, headers: {}, body: 'whole', signal: never }), /broke off|aborted/)
+      const stream = await send({ url, headers: {}, body: 'stream', signal: never })
+      await assert.rejects(textOf(stream), /broke off|aborted/)
+    },
+  )
   send.close()
 })
 
