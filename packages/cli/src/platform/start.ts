@@ -131,7 +131,7 @@ async function startServices(
 /** Opens the embedded database under the home, or a pool on the server. */
 export async function openDatabase(config: PlatformConfig, log: Logger): Promise<Database> {
   if (config.databaseUrl) return openServer(config.databaseUrl, { log, ca: config.databaseCa })
-  return openEmbedded(homePaths(config.home).postgres)
+  return openEmbedded(homePaths(config.home).postgres, { log })
 }
 
 interface Listeners {

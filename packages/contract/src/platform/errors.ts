@@ -43,6 +43,11 @@ export const platformErrors = defineErrors('platform', {
     message: 'the disk of {dir} has {free} MB left, so nothing can be added',
     hint: 'Delete data or enlarge the disk; what is there can be read, and writes go on once there is room',
   },
+  DATABASE_STOPPED: {
+    status: 503,
+    message: 'the embedded database is not open, since the disk of {dir} has {free} MB left',
+    hint: 'Delete data or enlarge the disk: it opens by itself once {needed} MB are free, with all that was acknowledged',
+  },
   DATABASE_FULL: {
     status: 507,
     message: 'the database has no room left on its disk, so nothing was changed',

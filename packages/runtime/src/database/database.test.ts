@@ -27,7 +27,7 @@ test('keeps acknowledged rows over a reopening, and leaves no temporary folder',
   await migrate(again, 'shop', [first])
   assert.deepEqual(await again.query('SELECT id FROM shop.a'), [{ id: 7 }])
   await again.close()
-  assert.deepEqual(await readdir(dir), ['postgres'])
+  assert.deepEqual(await readdir(dir), ['postgres', 'postgres.reserve'])
 })
 
 test('transactions roll back, and unique violations are told apart', async () => {

@@ -2,10 +2,16 @@
 import { existsSync } from 'node:fs'
 import { mkdir, open, readdir, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { PGlite, type Transaction } from '@electric-sql/pglite'
-import { runInOneRound } from './one-round.ts'
-import type { Database, Queryable } from './types.ts'
+import { PGlite } from '@electric-sql/pglite'
+import { DiskSpaceError } from '../cache/disk.ts'
+import type { Logger } from '../telemetry/log.ts'
+import { EmbeddedDatabase } from './embedded/database.ts'
+import { Life } from './embedded/life.ts'
+import { OPENING_BYTES, Reserve } from './embedded/reserve.ts'
+import type { Database } from './types.ts'
 
+/** What a new database takes. */
+const NEW_BYTES = 64 * 1024 * 1024
 const TMP_PREFIX = '.postgres-init-'
 
 /**
@@ -13,12 +19,18 @@ const TMP_PREFIX = '.postgres-init-'
  * It is initialised in a temporary folder beside `dir` and renamed, so that a kill half way leaves nothing.
  * The caller holds the lock on the folder above: two openings would destroy each other.
  */
-export async function openEmbedded(dir: string): Promise<Database> {
+export async function openEmbedded(dir: string, options: { log?: Logger } = {}): Promise<Database> {
   const parent = dirname(dir)
   await mkdir(parent, { recursive: true })
   for (const left of await readdir(parent)) {
     if (left.startsWith(TMP_PREFIX)) await rm(join(parent, left), { recursive: true, force: true })
   }
+  const reserve = new Reserve(`${dir}.reserve`)
+  if ((await reserve.free()) < OPENING_BYTES) await reserve.giveUp()
+  const need = existsSync(dir) ? OPENING_BYTES : NEW_BYTES
+  const have = await reserve.free()
+  if (have < need)
+    throw new DiskSpaceError({ what: 'the embedded database', dir, need, have, variable: 'NEMO_HOME' })
   if (!existsSync(dir)) {
     const tmp = join(parent, `${TMP_PREFIX}${process.pid}`)
     const fresh = await PGlite.create(tmp)
@@ -26,7 +38,13 @@ export async function openEmbedded(dir: string): Promise<Database> {
     await rename(tmp, dir)
     await syncFolder(parent)
   }
-  return wrap(await PGlite.create(dir))
+  const life = await Life.begin(dir)
+  await reserve.make()
+  return new EmbeddedDatabase(life, {
+    open: () => Life.begin(dir),
+    disk: { dir, reserve },
+    log: options.log,
+  })
 }
 
 /** An embedded PostgreSQL that lives in memory, for tests; or what NEMO_TEST_DATABASE names in its place. */
@@ -34,36 +52,8 @@ export async function openMemoryDatabase(): Promise<Database> {
   const { testDatabase } = await import('./testing.ts')
   const server = await testDatabase()
   if (server) return server
-  return wrap(await PGlite.create())
-}
-
-function wrap(pg: PGlite): Database {
-  return {
-    kind: 'embedded',
-    query: async (text, params = []) => {
-      await pg._checkReady()
-      return await pg._runExclusiveTransaction(() => runInOneRound(pg, text, params, true))
-    },
-    exec: async (text) => {
-      await pg.exec(text)
-    },
-    transaction: <T>(work: (tx: Queryable) => Promise<T>) =>
-      pg.transaction((tx) => work(inTransaction(pg, tx))) as Promise<T>,
-    close: () => pg.close(),
-  }
-}
-
-/** PGlite's transaction keeps others out, so its statements go straight to the database. */
-function inTransaction(pg: PGlite, tx: Transaction): Queryable {
-  return {
-    query: async (text, params = []) => {
-      if (tx.closed) throw new Error('the transaction has ended')
-      return await runInOneRound(pg, text, params, false)
-    },
-    exec: async (text) => {
-      await tx.exec(text)
-    },
-  }
+  const life = await Life.begin()
+  return new EmbeddedDatabase(life, { open: () => Promise.reject(life.crash) })
 }
 
 async function syncFolder(path: string): Promise<void> {

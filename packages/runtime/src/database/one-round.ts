@@ -1,20 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type PGlite, parse, protocol } from '@electric-sql/pglite'
 
+/** What is needed of PGlite: its protocol, and how it reads values. */
+export type Wire = Pick<PGlite, 'execProtocol' | 'parsers'>
+
 const { serialize } = protocol
 
 /**
  * Runs one statement on the embedded PostgreSQL in one round of its protocol. PGlite's own `query` enters
  * the WebAssembly five times (parse, describe, bind, execute, sync); this sends all of it at once, about
  * twice as fast. Parameters are written as the `pg` driver writes them, so both databases are told the same.
- * The caller keeps others out: nothing else may run between the statements of a transaction.
+ * The caller keeps others out: nothing else may run at the same time, or between the statements of a transaction.
  */
-export async function runInOneRound<R>(
-  pg: PGlite,
-  text: string,
-  params: readonly unknown[],
-  syncToFs: boolean,
-): Promise<R[]> {
+export async function runInOneRound<R>(pg: Wire, text: string, params: readonly unknown[]): Promise<R[]> {
   const message = concat([
     serialize.parse({ text }),
     serialize.bind({ values: params.map(toParameter) }),
@@ -22,7 +20,7 @@ export async function runInOneRound<R>(
     serialize.execute({}),
     serialize.sync(),
   ])
-  const { messages } = await pg._runExclusiveQuery(() => pg.execProtocol(message, { syncToFs }))
+  const { messages } = await pg.execProtocol(message)
   return (parse.parseResults(messages, pg.parsers)[0]?.rows ?? []) as R[]
 }
 
