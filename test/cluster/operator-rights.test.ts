@@ -23,12 +23,15 @@ import { everyResource, namedByThem, type Resource, withoutOptions } from './sup
 import { neededFor, type Rule, rightsOf } from './support/rights.ts'
 
 const NS = 'operators'
-const PUBLISHED: PublishedCrd[] = ['inferenceservices', 'httproutes', 'servicemonitors']
+const PUBLISHED: PublishedCrd[] = ['httproutes', 'servicemonitors']
 const ACCOUNTS: Record<OperatorName, string> = {
   nemo: 'nemo-samples-nemo-operator-controller-manager',
   training: 'nemo-samples-nemo-operator-controller-manager',
   nim: 'nemo-samples-nim-operator',
 }
+const KINDS =
+  'nemocustomizer,nemodatastore,nemoentitystore,nemoevaluator,nemoguardrail,nimcache,nimservice,nimpipeline,nemotrainingjob'
+const IDLE_MS = 25_000
 const skip = process.platform === 'linux' ? noHelm : 'needs Linux'
 
 describe("the operators with the chart's own rights", { skip }, () => {
@@ -50,9 +53,7 @@ describe("the operators with the chart's own rights", { skip }, () => {
     })
     const crds = [join(instancesChart, 'crds'), join(infraChart, 'charts/volcanocrds/crds')]
     for (const name of PUBLISHED) crds.push(await ensurePublishedCrd(cacheDir(), name, onProgress))
-    const files = crds.flatMap((path) => ['-f', path])
-    await plane.kubectl(['apply', '--server-side', ...files])
-    await plane.kubectl(['wait', '--for=condition=Established', '--timeout=120s', ...files])
+    await install(crds)
     await plane.kubectl(['create', 'namespace', NS])
     objects = render(instancesChart, { release: 'r', namespace: NS, apiVersions: ['config.openshift.io/v1'] })
     const rights = objects.filter(
@@ -75,6 +76,13 @@ describe("the operators with the chart's own rights", { skip }, () => {
     await rm(dir, { recursive: true, force: true })
   })
 
+  const install = async (crds: string[]) => {
+    const files = crds.flatMap((path) => ['-f', path])
+    await plane.kubectl(['apply', '--server-side', ...files])
+    // kubectl will not wait for a condition of what has none at all yet.
+    const wait = ['wait', '--for=condition=Established', '--timeout=120s', ...files]
+    await until(() => plane.kubectl(wait).then(Boolean, () => false))
+  }
   const apply = (object: unknown) =>
     plane.kubectl(
       ['apply', '--server-side', '--force-conflicts', '-n', NS, '-f', '-'],
@@ -115,9 +123,7 @@ describe("the operators with the chart's own rights", { skip }, () => {
     )
   /** What the operators say of resources that they were not allowed to serve. */
   const complaints = async () => {
-    const kinds = 'nemocustomizer,nemodatastore,nemoentitystore,nemoevaluator,nemoguardrail'
-    const all = `${kinds},nimcache,nimservice,nimpipeline,nemotrainingjob`
-    const found = JSON.parse(await plane.kubectl(['get', all, '-n', NS, '-o', 'json']))
+    const found = JSON.parse(await plane.kubectl(['get', KINDS, '-n', NS, '-o', 'json']))
     return (found.items as Resource[]).flatMap(({ kind, metadata, status }) =>
       (status?.conditions ?? [])
         .filter(({ message }) => /forbidden|could not be written|refused:/i.test(message ?? ''))
@@ -136,6 +142,9 @@ describe("the operators with the chart's own rights", { skip }, () => {
   it('make everything of every kind with every option, and nothing is refused', async () => {
     const text = all.map(({ makes: _, ...each }) => JSON.stringify(each)).join('\n')
     await plane.kubectl(['apply', '--server-side', '-f', '-'], text)
+    const said = () => plane.kubectl(['get', 'nimservice', 'nim-kserve', '-n', NS])
+    await until(async () => /KServe is not installed/.test(await said()))
+    await install([await ensurePublishedCrd(cacheDir(), 'inferenceservices', () => undefined)])
     await settled()
     assert.deepEqual(await complaints(), [])
     assert.deepEqual(refused(), [])
@@ -152,6 +161,24 @@ describe("the operators with the chart's own rights", { skip }, () => {
       await apply({ ...object, data: { k: 'bmV3' } })
       await until(async () => (await hash()) !== before)
     }
+  })
+
+  it('write nothing while nothing changes, although nothing is ready', async () => {
+    const states = await plane.kubectl([
+      ...['get', KINDS, '-n', NS],
+      ...['-o', 'jsonpath={range .items[*]}{.status.state}{"\\n"}{end}'],
+    ])
+    assert.doesNotMatch(states.trim(), /^(Ready|Completed)?$/m)
+    const counts = () => Promise.all(running.map(({ port }) => planned(port)))
+    await sleep(5_000)
+    const before = [...proxies.values()].map(({ requests }) => requests.length)
+    const plannedBefore = await counts()
+    await sleep(IDLE_MS)
+    const writes = [...proxies.values()].flatMap(({ requests }, i) =>
+      requests.slice(before[i]).filter(({ method, path }) => method !== 'GET' && !path.includes('/leases/')),
+    )
+    assert.deepEqual(writes, [])
+    assert.deepEqual(await counts(), plannedBefore, 'something was planned again and again')
   })
 
   it('make an InferenceService as KServe publishes it, and follow its status', async () => {
@@ -214,6 +241,13 @@ function isRare(right: string, used: Set<string>): boolean {
   // One that a restarted operator says again is counted up.
   if (right === 'patch events') return true
   return verb === 'update' && used.has(`patch ${resource.replace('/finalizers', '/status')}`)
+}
+
+/** How often an operator has planned anything, by its own metrics. */
+async function planned(port: number): Promise<number> {
+  const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()
+  const counts = [...text.matchAll(/^open_nemo_reconcile_seconds_count\{.*\} (\d+)$/gm)]
+  return counts.reduce((sum, [, n]) => sum + Number(n), 0)
 }
 
 /** Who wrote an object first. */

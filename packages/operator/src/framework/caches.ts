@@ -33,6 +33,8 @@ interface CachesOptions {
   log: Logger
   onChange(change: Change): void
   onRestart(kind: string, cause: string): void
+  /** Told when a kind that the cluster may lack comes or goes. */
+  onServed(): void
 }
 
 /** The stores of all watched kinds, each filled by a watch for every namespace in scope. */
@@ -87,11 +89,15 @@ export class Caches {
     const { resources } = this.#options
     const optional = [...this.#entries.values()].filter((e) => e.watched.optional)
     const versions = new Set(optional.map((e) => e.watched.apiVersion))
+    const served = () =>
+      optional.filter(({ watched }) => resources.served(watched.apiVersion, watched.kind)).length
+    const before = served()
     for (const version of versions)
       await resources.discover(version).catch((err) => {
         if (!isStatus(err, 403)) this.#options.log.warn({ err, version }, 'discovery failed; trying again')
       })
     for (const entry of this.#entries.values()) this.#ensureRunning(entry)
+    if (served() !== before) this.#options.onServed()
   }
 
   #ensureRunning(entry: Entry): void {

@@ -98,6 +98,7 @@ class RunningOperator implements Operator {
       log,
       onChange: (change) => this.#changed(change),
       onRestart: this.metrics.watchRestarted,
+      onServed: () => this.resync(),
     })
   }
 
@@ -256,9 +257,10 @@ class RunningOperator implements Operator {
     }
     const plan = await controller.plan(resource, this.#world(resource.metadata.namespace ?? ''))
     await this.#carryOut(plan, resource)
-    await plan.effect?.()
+    const hasNews = await plan.effect?.()
     await this.#writeStatus(resource, plan.status, true)
     await this.#events.record(resource, plan.events ?? [])
+    if (hasNews) this.#enqueueSoon(key)
     if (plan.requeueAfterMs !== undefined) this.#queue.addAfter(key, plan.requeueAfterMs)
   }
 

@@ -68,8 +68,11 @@ export interface Plan {
   events?: PlannedEvent[]
   /** Plan again after this time, where no watched object announces the change. */
   requeueAfterMs?: number
-  /** Rare I/O, such as a GET of a Service; runs after `apply`, and its failure is retried with back-off. */
-  effect?: () => Promise<void>
+  /**
+   * Rare I/O, such as a GET of a Service; runs after `apply`, and its failure is retried with back-off. Whether to plan
+   * again at once, since there is news.
+   */
+  effect?: () => Promise<boolean>
 }
 
 export interface OwnedKind {

@@ -200,6 +200,26 @@ test('the states of the contract, and why a pull fails', () => {
   )
 })
 
+test('what waits is not looked at again until an object tells of a change', () => {
+  const failed = { conditions: [{ type: 'Failed', status: 'True', message: 'policy' }] }
+  const worlds = [
+    started(cache()),
+    started(cache(), { phase: 'Running' }),
+    started(cache(), { phase: 'Pending' }),
+    started(cache(), ended(28, 'full'), failed),
+  ]
+  for (const world of worlds) assert.equal(planOf(cache(), world).requeueAfterMs, undefined)
+  assert.equal(planOf(cache({ storage: { pvc: { name: 'absent' } } }), fakeWorld()).requeueAfterMs, undefined)
+  const [world] = worlds
+  const job = world?.objects.find(({ kind }) => kind === 'Job')
+  assert.ok(world && job)
+  const about = (kind: string) => ({ involvedObject: { kind, name: job.metadata.name } })
+  const at = (object: object) => nimCacheController.concerns?.({ apiVersion: 'v1', ...object } as Any, world)
+  assert.deepEqual(at({ kind: 'Pod', metadata: { name: 'p', labels: labelsOf('sample') } }), ['sample'])
+  assert.deepEqual(at({ kind: 'Event', metadata: { name: 'e' }, ...about('Job') }), ['sample'])
+  assert.deepEqual(at({ kind: 'Event', metadata: { name: 'e' }, ...about('Pod') }), [])
+})
+
 test('ready stays ready without a Job, and a lost claim or another source pulls again', () => {
   const done = { conditions: [{ type: 'Complete', status: 'True' }] }
   const world = started(cache(), ended(0, JSON.stringify({ bytes: 98, revision: 'c1' })), done)

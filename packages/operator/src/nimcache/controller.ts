@@ -36,7 +36,7 @@ interface Status {
   conditions?: { type: string; message?: string }[]
 }
 
-const LOOK_AGAIN_MS = 3000
+const LOOK_AGAIN_MS = 1000
 
 /** Brings models onto volumes. */
 export const nimCacheController: Controller = {
@@ -62,7 +62,17 @@ export const nimCacheController: Controller = {
     const claim = storage?.pvc?.name || `${resource.metadata.name}-pvc`
     return [...secrets, { apiVersion: 'v1', kind: 'PersistentVolumeClaim', name: claim }]
   },
+  concerns,
   plan,
+}
+
+/** The cache that a pod pulls for, or whose Job an Event warns of. */
+function concerns(object: KubeObject, world: World): string[] {
+  const { name = '', kind } = (object.involvedObject ?? {}) as { kind?: string; name?: string }
+  const job = kind === 'Job' ? world.get({ apiVersion: 'batch/v1', kind, name }) : undefined
+  const told = { Pod: object, Event: job }[object.kind]
+  const cache = told?.metadata.labels?.[CACHE_LABEL]
+  return cache ? [cache] : []
 }
 
 function plan(resource: KubeObject, world: World): Plan {
@@ -150,8 +160,10 @@ function pulling(resource: KubeObject, given: Given): Plan {
               message: found.message,
             },
           ],
-    // Once more when it is Ready: the Job goes after the status has said so.
-    requeueAfterMs: LOOK_AGAIN_MS,
+    // Nobody tells of what was just made here; and when it is Ready, the Job goes after the status has said so.
+    ...(['Ready', 'ClaimPending', 'JobPending'].includes(found.reason)
+      ? { requeueAfterMs: LOOK_AGAIN_MS }
+      : {}),
   }
 }
 

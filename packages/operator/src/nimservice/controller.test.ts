@@ -211,13 +211,13 @@ test('ready only after GET /v1/models answers; a restart of the operator trusts 
     [first.status.state, conditionOf(first, 'Ready').reason],
     ['NotReady', 'ModelNotAnswering'],
   )
-  await first.effect?.()
+  assert.equal(await first.effect?.(), true, 'the first failure is said at once')
   assert.match(
     conditionOf(planOf(nim(), here, by), 'Ready').message,
     /does not answer the operator \(refused\)/,
   )
   answer = async () => ({ name: 'smollm2/smollm2-135m-instruct' })
-  await planOf(nim(), here, by).effect?.()
+  assert.equal(await planOf(nim(), here, by).effect?.(), true, 'an answer is used at once')
   const ready = planOf(nim(), here, by)
   assert.equal(ready.status.state, 'Ready')
   assert.deepEqual(ready.status.model, {
@@ -230,6 +230,31 @@ test('ready only after GET /v1/models answers; a restart of the operator trusts 
   assert.equal(restarted.status.state, 'Ready')
   const changed = nim({ env: [{ name: 'A', value: 'b' }] }, ready.status)
   assert.equal(planOf(changed, here, createNimServiceController()).status.state, 'NotReady')
+})
+
+test('it is asked ever less often while it does not answer, and nothing else is looked for again', async () => {
+  const by = createNimServiceController(() => Promise.reject(new Error('refused')))
+  const here = world()
+  assert.equal(planOf(nim(), here, by).requeueAfterMs, undefined, 'pods and Deployment tell of themselves')
+  const status = { observedGeneration: 1, replicas: 1, updatedReplicas: 1, availableReplicas: 1 }
+  here.objects.push(live(find(planOf(nim(), here, by), 'Deployment'), nim(), status))
+  const waits: (number | undefined)[] = []
+  for (let i = 0; i < 7; i++) {
+    const plan = planOf(nim(), here, by)
+    waits.push(plan.requeueAfterMs)
+    assert.equal(await plan.effect?.(), i === 0)
+  }
+  assert.deepEqual(waits, [2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000])
+  const served = ['serving.kserve.io/v1beta1/InferenceService']
+  for (const each of [nim({ inferencePlatform: 'kserve' }), nim({ storage: { pvc: { name: 'absent' } } })])
+    assert.equal(planOf(each, world([], { served })).requeueAfterMs, undefined)
+})
+
+test('pods of a NIM and the stores that adapters come from plan it again', () => {
+  const here = world([nim()])
+  const pod = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'x', labels: { app: 'llm' } } }
+  for (const object of [pod, ...stores]) assert.deepEqual(controller.concerns?.(object, here), ['llm'])
+  assert.deepEqual(controller.concerns?.(cache, here), [])
 })
 
 test("NVIDIA's image runs under nonroot, with its own account bound and a condition; others restricted", () => {

@@ -22,8 +22,8 @@ import { labelsOf, type PodInput } from './pod.ts'
 import { askModel, type ModelAnswer } from './probe.ts'
 import { modelStorage } from './storage.ts'
 
-const LOOK_AGAIN_MS = 2000
-const LATER_MS = 30_000
+const ASK_AGAIN_MS = 2000
+const ASK_LAST_MS = 60_000
 const DEPLOYMENT = { apiVersion: 'apps/v1', kind: 'Deployment' }
 const SERVICE = { apiVersion: 'v1', kind: 'Service' }
 /** Paths that reach a pod or an object, beside those of every kind. */
@@ -44,7 +44,7 @@ const ACTED = [
 ]
 
 /** The answers of NIMs, by resource and by what was rolled out when they gave it. */
-type Answers = Map<string, { of: string; answer?: ModelAnswer; problem?: string }>
+type Answers = Map<string, { of: string; answer?: ModelAnswer; problem?: string; failures?: number }>
 
 /** Serves models: ours on a CPU, or any image that the resource names. */
 export function createNimServiceController(ask: typeof askModel = askModel): Controller {
@@ -69,6 +69,7 @@ export function createNimServiceController(ask: typeof askModel = askModel): Con
       { apiVersion: APPS_API, kind: 'NemoDatastore' },
     ],
     references,
+    concerns,
     plan: (resource, world) => plan(resource, world, { answers, ask }),
   }
 }
@@ -88,6 +89,13 @@ function references(resource: KubeObject): ObjectRef[] {
       ? [{ apiVersion: 'v1', kind: 'PersistentVolumeClaim', name: storage.pvc.name }]
       : []),
   ]
+}
+
+/** The NIM of a pod, and every NIM for the stores, where adapters come from. */
+function concerns({ kind, metadata }: KubeObject, world: World): string[] {
+  if (kind === 'Pod') return metadata.labels?.app ? [metadata.labels.app] : []
+  if (kind !== 'NemoEntitystore' && kind !== 'NemoDatastore') return []
+  return world.list(APPS_API, 'NIMService').map((each) => each.metadata.name)
 }
 
 interface Asking {
@@ -163,9 +171,8 @@ function standalone(resource: KubeObject, input: PodInput, on: Told & { asking: 
     notes: [...on.notes, ...outward.notes],
     foreignImage: on.foreign,
   })
-  const isSettled = found.state === 'Ready' || found.reason === 'ScaledDown'
-  // An Entity Store that is made later is not announced: adapters need its address.
-  const isAlone = input.maker === 'ours' && world.list(APPS_API, 'NemoEntitystore').length === 0
+  const isAsking = rolled.state === 'Ready' && !answer
+  const failures = known?.of === of ? (known.failures ?? 0) : 0
   return {
     apply: [...accountObjects(input), ...storage.claims, serviceObject(input), deployment, ...outward.apply],
     remove: [
@@ -181,9 +188,11 @@ function standalone(resource: KubeObject, input: PodInput, on: Told & { asking: 
         : {}),
     },
     events,
-    ...(isSettled && !isAlone ? {} : { requeueAfterMs: isSettled ? LATER_MS : LOOK_AGAIN_MS }),
-    ...(rolled.state === 'Ready' && !answer
-      ? { effect: () => askAndKeep(on.asking, { key, of, url: asked }) }
+    ...(isAsking
+      ? {
+          effect: () => askAndKeep(on.asking, { key, of, url: asked, failures }),
+          requeueAfterMs: Math.min(ASK_AGAIN_MS * 2 ** failures, ASK_LAST_MS),
+        }
       : {}),
   }
 }
@@ -195,17 +204,19 @@ function addressOf(name: string, world: World): string {
   return clusterIP.includes(':') ? `[${clusterIP}]` : clusterIP
 }
 
-/** Never rejects: the next plan says what the problem was. */
+/** Whether the NIM answered. Never rejects: the next plan says what the problem was. */
 async function askAndKeep(
   { answers, ask }: Asking,
-  on: { key: string; of: string; url: string },
-): Promise<void> {
+  on: { key: string; of: string; url: string; failures: number },
+): Promise<boolean> {
   try {
     answers.set(on.key, { of: on.of, answer: await ask(on.url) })
+    return true
   } catch (err) {
     const reason = err instanceof Error ? err.message : String(err)
     const problem = `${on.url}/v1/models does not answer the operator (${reason}); see the log of the pod, and whether a NetworkPolicy lets the operator in`
-    answers.set(on.key, { of: on.of, problem })
+    answers.set(on.key, { of: on.of, problem, failures: on.failures + 1 })
+    return on.failures === 0
   }
 }
 
@@ -251,7 +262,6 @@ function kserve(input: PodInput, on: Told): Plan {
     remove: gone,
     status: { ...status, ...(found.state === 'Ready' ? { model } : {}) },
     events,
-    ...(found.state === 'Ready' ? {} : { requeueAfterMs: LOOK_AGAIN_MS }),
   }
 }
 
