@@ -217,6 +217,33 @@ test('a Guardrails service needs neither database nor configuration', async () =
   assert.ok(podOf(plan).volumes.some((v: Fields) => v.name === 'config-store' && v.emptyDir))
 })
 
+test('the config store of Guardrails is mounted where its service is told to look, from either source', async () => {
+  const claim = { create: true, size: '1Gi' }
+  const stores: [Fields, Fields, string | undefined][] = [
+    [{ configMap: { name: 'models' } }, { configMap: { name: 'models' } }, undefined],
+    [{ pvc: claim }, { persistentVolumeClaim: { claimName: 'sample-pvc' } }, 'guardrails-config-store'],
+    [
+      { pvc: { ...claim, name: 'mine', subPath: 'a/b' } },
+      { persistentVolumeClaim: { claimName: 'mine' } },
+      'a/b',
+    ],
+  ]
+  for (const image of [guardrail.small.image, NVIDIA])
+    for (const [configStore, source, subPath] of stores) {
+      const plan = await planOf(guardrail, { ...guardrail.small, image, configStore })
+      const { volumes, containers } = podOf(plan)
+      const path = containers[0].env.find(({ name }: Fields) => name === 'CONFIG_STORE_PATH').value
+      const mount = containers[0].volumeMounts.find((m: Fields) => m.mountPath === path)
+      assert.deepEqual(
+        volumes.find(({ name }: Fields) => name === mount.name),
+        { name: mount.name, ...source },
+      )
+      assert.equal(mount.subPath, subPath)
+    }
+  const absent = await planOf(guardrail, { ...guardrail.small, configStore: { configMap: { name: 'no' } } })
+  assert.match(condition(absent, 'Ready')?.message ?? '', /ConfigMap no .* does not exist/)
+})
+
 test('claims have no owner to go with, and one that must exist is asked for', async () => {
   const spec = { ...guardrail.small, configStore: { pvc: { name: 'mine' } } }
   const plan = await planOf(guardrail, spec)
