@@ -158,6 +158,11 @@ test('secrets are found by the names of their fields, and in URLs', () => {
   assert.deepEqual(restoreSecrets(doc, secrets), whole)
   const redact = createRedactor(Object.values({ ...secrets, long: 'sk-abcdef' }))
   assert.deepEqual(redact.value({ text: ['use sk-abcdef', 'pw4567'] }), { text: ['use ******', '******'] })
+  for (const url of ['https://host/v1', 'https://to%ken@host/v1?key=abcdef']) redact.add(url)
+  assert.equal(
+    redact.text('GET https://host/v1/models with to%ken and key=abcdef answered 404'),
+    'GET https://host/v1/models with ****** and ****** answered 404',
+  )
 })
 
 test('dates are read with and without time and zone', () => {

@@ -76,7 +76,8 @@ export function createRedactor(secrets: Iterable<string>): {
 } {
   const known = new Set<string>()
   const add = (secret: string) => {
-    for (const part of [secret, ...credentialsOf(secret)]) {
+    // An address is needed to understand an error; only what it carries to be let in is a secret.
+    for (const part of isUrl(secret) ? credentialsOf(secret) : [secret]) {
       if (part.length >= 4 && part !== MASKED_SECRET) known.add(part)
     }
   }
@@ -98,16 +99,28 @@ export function createRedactor(secrets: Iterable<string>): {
 
 export type Redactor = ReturnType<typeof createRedactor>
 
+const isUrl = (text: string) => /^https?:\/\//i.test(text) && URL.canParse(text)
+
 const hasCredentials = (url: string) => /^https?:\/\/[^/?#]*@/i.test(url)
 
 function withoutCredentials(url: string): string {
   return url.replace(/^(https?:\/\/)[^/?#]*@/i, '$1')
 }
 
+/** What lets one in, in an address: the password, or the name when it stands alone, and the query. */
 function credentialsOf(text: string): string[] {
-  if (!hasCredentials(text) || !URL.canParse(text)) return []
-  const { password } = new URL(text)
-  return password ? [password, decodeURIComponent(password)] : []
+  const { username, password, search } = new URL(text)
+  const name = password || username
+  return [name, decoded(name), search.slice(1)].filter((part) => part !== '')
+}
+
+/** The text itself where it only looks encoded. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
 }
 
 function at(node: unknown, path: string[]): Tree | undefined {
