@@ -87,6 +87,15 @@ describe('agentic evaluations', () => {
     assert.equal(result.tasks.t.metrics.goal.scores.agent_goal_accuracy.value, 1)
   })
 
+  it('takes a judge written flat, with its own inference parameters', async () => {
+    const flat = { url: 'http://flat.example/v1', model_id: 'f', api_key: null }
+    const judge = { model: flat, inference_params: { max_new_tokens: 77, temperature: 0.5, max_retries: 1 } }
+    const { result } = await harness.run(job({ type: 'trajectory_evaluation', params: { judge } }))
+    assert.equal(result.tasks.t.metrics.trajectory_evaluation.scores.trajectory_evaluation.value, 0.75)
+    const asked = harness.platform.asked.findLast(({ url }) => url.includes('flat.example'))
+    assert.deepEqual([asked?.body.model, asked?.body.max_tokens, asked?.body.temperature], ['f', 77, 0.5])
+  })
+
   it('refuses tasks without a known metric or without a judge', async () => {
     for (const [task, message] of [
       [{ type: 'mind_reading' }, /mind_reading/],

@@ -33,7 +33,8 @@ export function judgeEmbeddingsOf(name: string, task: TaskConfig): EvaluationMod
 
 function isModel(value: unknown): value is EvaluationModel {
   if (typeof value === 'string') return value !== ''
-  return typeof value === 'object' && value !== null && ('api_endpoint' in value || 'name' in value)
+  if (typeof value !== 'object' || value === null) return false
+  return ['api_endpoint', 'name', 'url'].some((key) => key in value)
 }
 
 /** That the judge of a task can be found. */
@@ -48,22 +49,33 @@ export interface Judge {
   say(question: string): Promise<string>
 }
 
-/** The judge of a task, with its `judge_*` parameters: timeout, max_retries, max_workers, max_tokens, temperature, top_p. */
+/**
+ * The judge of a task, with its settings: timeout, max_retries, max_workers, max_tokens, temperature, top_p, as
+ * `judge_*` parameters or under `judge.inference_params`.
+ */
 export async function createJudge(ctx: RunContext, name: string, task: TaskConfig): Promise<Judge> {
   const params = (task.params ?? {}) as Params
-  const number = (key: string) => (typeof params[key] === 'number' ? (params[key] as number) : undefined)
-  const client = await ctx.model(judgeModelOf(name, task), {
-    parallelism: number('judge_max_workers'),
-    requestTimeout: number('judge_timeout') ?? number('judge_request_timeout'),
-    maxRetries: number('judge_max_retries'),
-  })
-  const settings = {
-    temperature: number('judge_llm_temperature') ?? number('judge_temperature') ?? 0,
-    max_tokens: number('judge_llm_max_tokens') ?? number('judge_max_tokens') ?? MAX_TOKENS,
-    ...(number('judge_llm_top_p') !== undefined && { top_p: number('judge_llm_top_p') }),
+  const nested = ((params.judge as Params | undefined)?.inference_params ?? {}) as Params
+  const number = (...keys: string[]) => {
+    const given = [...keys.map((key) => params[key]), ...keys.map((key) => nested[key.replace(PREFIX, '')])]
+    return given.find((value) => typeof value === 'number') as number | undefined
   }
-  return judgeOn(client, settings, number('judge_max_retries') ?? RETRIES)
+  const maxRetries = number('judge_max_retries')
+  const client = await ctx.model(judgeModelOf(name, task), {
+    parallelism: number('judge_max_workers', 'judge_parallelism'),
+    requestTimeout: number('judge_timeout', 'judge_request_timeout'),
+    maxRetries,
+  })
+  const topP = number('judge_llm_top_p', 'judge_top_p')
+  const settings = {
+    temperature: number('judge_llm_temperature', 'judge_temperature') ?? 0,
+    max_tokens: number('judge_llm_max_tokens', 'judge_max_tokens', 'judge_max_new_tokens') ?? MAX_TOKENS,
+    ...(topP !== undefined && { top_p: topP }),
+  }
+  return judgeOn(client, settings, maxRetries ?? RETRIES)
 }
+
+const PREFIX = /^judge_(llm_)?/
 
 function judgeOn(client: ModelClient, settings: Params, retries: number): Judge {
   const say = async (question: string) => {
