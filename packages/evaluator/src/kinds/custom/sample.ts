@@ -2,6 +2,7 @@
 import type { EvaluationParams, TaskConfig } from '@open-nemo/contract/evaluation/schemas.ts'
 import type { ModelClient } from '../../model/types.ts'
 import type { Row, RunContext } from '../types.ts'
+import { asItem } from './columns.ts'
 import type { TaskType } from './kind.ts'
 import { chatBody, completionBody } from './prompt.ts'
 
@@ -27,7 +28,7 @@ const OUTPUTS = [
 export function outputOf(row: Row): Answered {
   const key = OUTPUTS.find((name) => typeof row[name] === 'string')
   const text = key === undefined ? '' : (row[key] as string)
-  return { text, sample: { ...row, output_text: text }, shown: { output: text } }
+  return { text, sample: { ...asItem(row), output_text: text }, shown: { output: text } }
 }
 
 /** Asks the model about a row, with the task's template and the config's parameters. */
@@ -40,9 +41,9 @@ export function askModel(args: {
   const { task, type, ctx, model } = args
   const defaults = { ...generation(ctx.request.config.params ?? {}), ...generation(task.params ?? {}) }
   const template = task.params?.template
-  if (type === 'completion') {
+  if (type === 'completion' && !isChat(template)) {
     return async (item) => {
-      const body = await completionBody(template, { ...item, item }, ctx.templates)
+      const body = await completionBody(template, seen(item), ctx.templates)
       const { text, response } = await model.complete({ ...defaults, ...body })
       return {
         text,
@@ -52,7 +53,7 @@ export function askModel(args: {
     }
   }
   return async (item) => {
-    const body = template == null ? rowBody(item) : await chatBody(template, { ...item, item }, ctx.templates)
+    const body = template == null ? rowBody(item) : await chatBody(template, seen(item), ctx.templates)
     const { text, message, response } = await model.chat({ ...defaults, ...body })
     const calls = message?.tool_calls
     const said = text || !calls?.length ? text : JSON.stringify(calls)
@@ -62,6 +63,18 @@ export function askModel(args: {
       shown: { input: inputText(body.messages), output: said },
     }
   }
+}
+
+function seen(row: Row): Record<string, unknown> {
+  const item = asItem(row)
+  return { ...item, item }
+}
+
+/** Messages are for a chat, whatever the task calls itself. */
+function isChat(template: unknown): boolean {
+  return (
+    typeof template === 'object' && template !== null && 'messages' in template && !('prompt' in template)
+  )
 }
 
 /** Without a template, a row that holds messages or a prompt is asked as it is; an answer at its end is left out. */

@@ -4,6 +4,7 @@ import { buildMetric, toolCallsIn } from '../../metrics/build.ts'
 import { summarizeScores } from '../../metrics/stats.ts'
 import type { Metric, MetricInput } from '../../metrics/types.ts'
 import type { EvaluationTask, RunContext, Sample, SampleResult } from '../types.ts'
+import { asItem } from './columns.ts'
 import type { TaskType } from './kind.ts'
 import { askModel, outputOf } from './sample.ts'
 import { numbered, zipped } from './source.ts'
@@ -29,8 +30,9 @@ export async function createCustomTask(args: {
     name,
     total: target.rows && target.type === 'rows' ? target.rows.length : limitOf(task),
     samples: () => source(task, ctx),
-    async evaluate({ item, recorded }) {
-      const answer = ask ? await ask(item) : outputOf(recorded ?? item)
+    async evaluate({ item: row, recorded }) {
+      const answer = ask ? await ask(row) : outputOf(recorded ?? row)
+      const item = asItem(row)
       const input: MetricInput = {
         context: { ...item, ...answer.sample, item, sample: answer.sample },
         output: answer.text,
