@@ -7,11 +7,12 @@ import signal
 import time
 import unittest
 
+from .slow_embedding import Embeddings
 from .slow_kinds import Kinds, Losses
 from .slow_support import READY, JobCase
 
 # Found by their names here: the slow tier runs this module.
-__all__ = ["Kinds", "Losses", "Training"]
+__all__ = ["Embeddings", "Kinds", "Losses", "Training"]
 
 
 @unittest.skipUnless(READY, "PyTorch, transformers or PEFT is not installed")

@@ -1,4 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-"""LoRA fine-tuning of causal language models, one job folder at a time."""
+"""Fine-tuning of language and embedding models, one job folder at a time."""
 
 __version__ = "0.1.0"

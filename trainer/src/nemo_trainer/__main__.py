@@ -112,7 +112,7 @@ def run(workdir: str, job: Job, events: EventLog, stop: StopSignal) -> None:
     store = CheckpointStore(os.path.join(workdir, "checkpoints"), f"{job.fingerprint}/{dtype}")
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     stop.training = True
-    objective, warning = make_objective(tuned, job.hyperparameters, rows, validation, pad)
+    objective, warning = make_objective(tuned, job, rows, validation, pad)
     if warning:
         events.emit("warning", message=warning)
     loop = Loop(job, tuned, objective, events, store, stop.event)

@@ -9,13 +9,14 @@ from .job import Job
 from .preferences import read_pairs
 from .rows import read_examples
 from .templates import ChatTemplate
+from .triplets import Triplet, encode_triplets, read_triplets
 
 NAMED_CUTS = 5
 
 
 def load_data(job: Job) -> tuple[Any, list[Any], list[Any], list[str]]:
     """Tokenizer, training rows, validation rows and what has to be said of rows that were cut. Rows of preferences
-    are pairs."""
+    are pairs, those of embedding models triplets."""
     from transformers import AutoTokenizer
 
     try:
@@ -36,7 +37,7 @@ def load_data(job: Job) -> tuple[Any, list[Any], list[Any], list[str]]:
         if cut:
             named = "; ".join(cut[:NAMED_CUTS]) + (" and others" if len(cut) > NAMED_CUTS else "")
             messages.append(
-                f"{len(cut)} of {len(rows)} {kind} rows are longer than max_seq_length ({job.max_seq_length} tokens) "
+                f"{len(cut)} of {len(rows)} {kind} rows are longer than max_seq_length ({_longest(job)} tokens) "
                 f"and were cut at their end: {named}"
             )
     return tokenizer, encoded[0], encoded[1], messages
@@ -44,9 +45,20 @@ def load_data(job: Job) -> tuple[Any, list[Any], list[Any], list[str]]:
 
 def _encoded(
     job: Job, paths: tuple[str, ...], chat: ChatTemplate | None, tokenizer: Any
-) -> tuple[list[Row] | list[Pair], list[str]]:
+) -> tuple[list[Row] | list[Pair] | list[Triplet], list[str]]:
+    if job.task == "embedding":
+        return encode_triplets(read_triplets(paths, job.negatives, job.seed), tokenizer, _longest(job))
     eos = tokenizer.eos_token or ""
     if job.hyperparameters.training_type == "dpo":
         pairs = read_pairs(paths, job.prompt_template, chat, eos)
         return encode_pairs(pairs, tokenizer, job.max_seq_length)
     return encode_all(read_examples(paths, job.prompt_template, chat, eos), tokenizer, job.max_seq_length)
+
+
+def _longest(job: Job) -> int:
+    """The longest text in tokens: an encoder's positions end, whatever the job asks for."""
+    if job.task != "embedding":
+        return job.max_seq_length
+    from transformers import AutoConfig
+
+    return min(job.max_seq_length, AutoConfig.from_pretrained(job.model_dir).max_position_embeddings)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import JobError
+from .fields import flag, fraction, number, paths, text
 
 OPTIMIZERS = (
     "adamw_with_cosine_annealing",
@@ -17,6 +18,8 @@ OPTIMIZERS = (
 )
 TRAINING_TYPES = ("sft", "dpo")
 FINETUNING_TYPES = ("lora", "lora_merged", "all_weights")
+TASKS = ("generation", "embedding")
+STRATEGIES = ("first", "random")
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,16 @@ class Dpo:
 
 
 @dataclass(frozen=True)
+class Negatives:
+    """The API's `dataset_parameters` of embedding models: what a query's document is told apart from."""
+
+    in_batch_negatives: bool = True
+    num_hard_negatives: int | None = None
+    """Documents of a row's `neg_doc` that are used; all of them when None."""
+    negative_sample_strategy: str = "first"
+
+
+@dataclass(frozen=True)
 class Hyperparameters:
     training_type: str = "sft"
     finetuning_type: str = "lora"
@@ -57,8 +70,9 @@ class Hyperparameters:
     log_every_n_steps: int = 10
     val_check_interval: float | None = None
     sequence_packing_enabled: bool = False
-    attention_dropout: float = 0.0
-    hidden_dropout: float = 0.0
+    attention_dropout: float | None = None
+    """The model's own dropout when None; so is the other one's."""
+    hidden_dropout: float | None = None
     max_grad_norm: float = 1.0
     lora: Lora = field(default_factory=Lora)
     dpo: Dpo = field(default_factory=Dpo)
@@ -75,7 +89,9 @@ class Job:
     prompt_template: str
     max_seq_length: int
     seed: int
+    task: str
     hyperparameters: Hyperparameters
+    negatives: Negatives
     checkpoint_interval_s: float
     threads: int
     precision: str
@@ -96,35 +112,40 @@ def load_job(workdir: str) -> Job:
 
 
 def parse_job(raw: dict[str, Any]) -> Job:
-    training = _paths(raw, "training_files")
+    training = paths(raw, "training_files")
     if not training:
         raise JobError("invalid_job", "training_files names no file")
-    template = _text(raw, "prompt_template", "{prompt} {completion}")
-    model_dir = _text(raw, "model_dir")
-    hyperparameters = _hyperparameters(raw.get("hyperparameters") or {})
-    precision = _text(raw, "precision", "auto")
+    template = text(raw, "prompt_template", "{prompt} {completion}")
+    model_dir = text(raw, "model_dir")
+    task = text(raw, "task", TASKS[0])
+    if task not in TASKS:
+        raise JobError("invalid_job", f"task is {task!r}: it must be one of {', '.join(TASKS)}")
+    hyperparameters = _hyperparameters(raw.get("hyperparameters") or {}, task)
+    precision = text(raw, "precision", "auto")
     if precision not in ("auto", "fp32", "bf16"):
         raise JobError("invalid_job", f"precision is {precision!r}: it must be auto, fp32 or bf16")
     identity = {key: raw.get(key) for key in sorted(raw) if key not in ("threads", "checkpoint_interval_s", "job_id")}
     return Job(
-        job_id=_text(raw, "job_id", ""),
+        job_id=text(raw, "job_id", ""),
         model_dir=model_dir,
-        base_model=_text(raw, "base_model", os.path.basename(os.path.normpath(model_dir))),
+        base_model=text(raw, "base_model", os.path.basename(os.path.normpath(model_dir))),
         chat_template_file=raw.get("chat_template_file"),
         training_files=training,
-        validation_files=_paths(raw, "validation_files"),
+        validation_files=paths(raw, "validation_files"),
         prompt_template=template,
-        max_seq_length=int(_number(raw, "max_seq_length", 2048, minimum=8)),
-        seed=int(_number(raw, "seed", 42)),
+        max_seq_length=int(number(raw, "max_seq_length", 2048, minimum=8)),
+        seed=int(number(raw, "seed", 42)),
+        task=task,
         hyperparameters=hyperparameters,
-        checkpoint_interval_s=_number(raw, "checkpoint_interval_s", 60, minimum=0),
-        threads=int(_number(raw, "threads", os.cpu_count() or 1, minimum=1)),
+        negatives=_negatives(raw.get("dataset_parameters") or {}),
+        checkpoint_interval_s=number(raw, "checkpoint_interval_s", 60, minimum=0),
+        threads=int(number(raw, "threads", os.cpu_count() or 1, minimum=1)),
         precision=precision,
         fingerprint=hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest(),
     )
 
 
-def _hyperparameters(raw: dict[str, Any]) -> Hyperparameters:
+def _hyperparameters(raw: dict[str, Any], task: str) -> Hyperparameters:
     finetuning, training = raw.get("finetuning_type") or "lora", raw.get("training_type") or "sft"
     if finetuning not in FINETUNING_TYPES or training not in TRAINING_TYPES:
         raise JobError(
@@ -132,12 +153,17 @@ def _hyperparameters(raw: dict[str, Any]) -> Hyperparameters:
             f"{training} with {finetuning} is not supported: use {' or '.join(TRAINING_TYPES)} with "
             f"{', '.join(FINETUNING_TYPES)}",
         )
+    if task == "embedding" and (training != "sft" or finetuning == "lora"):
+        raise JobError(
+            "unsupported",
+            f"{training} with {finetuning} does not tune an embedding model: use sft with lora_merged or all_weights",
+        )
     default = Hyperparameters()
     sft, dpo = raw.get("sft") or {}, _dpo(raw.get("dpo") or {})
-    rate = _number(raw, "learning_rate", default.learning_rate)
+    rate = number(raw, "learning_rate", default.learning_rate)
     if rate <= 0:
         raise JobError("invalid_job", f"learning_rate is {rate}: it must be above 0")
-    low = _number(raw, "min_learning_rate", 0, minimum=0) or 0.1 * rate
+    low = number(raw, "min_learning_rate", 0, minimum=0) or 0.1 * rate
     if low > rate:
         raise JobError("invalid_job", f"min_learning_rate {low} is above learning_rate {rate}")
     optimizer = raw.get("optimizer") or default.optimizer
@@ -149,22 +175,22 @@ def _hyperparameters(raw: dict[str, Any]) -> Hyperparameters:
     return Hyperparameters(
         training_type=training,
         finetuning_type=finetuning,
-        epochs=int(_number(raw, "epochs", default.epochs, minimum=1)),
-        batch_size=int(_number(raw, "batch_size", default.batch_size, minimum=1)),
+        epochs=int(number(raw, "epochs", default.epochs, minimum=1)),
+        batch_size=int(number(raw, "batch_size", default.batch_size, minimum=1)),
         learning_rate=rate,
-        micro_batch_size=None if micro is None else int(_number(raw, "micro_batch_size", 1, minimum=1)),
-        max_steps=int(_number(raw, "max_steps", default.max_steps)),
-        warmup_steps=None if warmup is None else int(_number(raw, "warmup_steps", 0, minimum=0)),
-        weight_decay=_number(raw, "weight_decay", default.weight_decay, minimum=0),
+        micro_batch_size=None if micro is None else int(number(raw, "micro_batch_size", 1, minimum=1)),
+        max_steps=int(number(raw, "max_steps", default.max_steps)),
+        warmup_steps=None if warmup is None else int(number(raw, "warmup_steps", 0, minimum=0)),
+        weight_decay=number(raw, "weight_decay", default.weight_decay, minimum=0),
         optimizer=optimizer,
-        adam_beta1=_fraction(raw, "adam_beta1", default.adam_beta1),
-        adam_beta2=_fraction(raw, "adam_beta2", default.adam_beta2),
+        adam_beta1=fraction(raw, "adam_beta1", default.adam_beta1),
+        adam_beta2=fraction(raw, "adam_beta2", default.adam_beta2),
         min_learning_rate=low,
-        log_every_n_steps=int(_number(raw, "log_every_n_steps", default.log_every_n_steps, minimum=1)),
-        val_check_interval=None if interval is None else _number(raw, "val_check_interval", 1, minimum=0),
-        sequence_packing_enabled=_flag(raw, "sequence_packing_enabled", False),
-        attention_dropout=_fraction(sft, "attention_dropout", 0.0) if training == "sft" else 0.0,
-        hidden_dropout=_fraction(sft, "hidden_dropout", 0.0) if training == "sft" else 0.0,
+        log_every_n_steps=int(number(raw, "log_every_n_steps", default.log_every_n_steps, minimum=1)),
+        val_check_interval=None if interval is None else number(raw, "val_check_interval", 1, minimum=0),
+        sequence_packing_enabled=flag(raw, "sequence_packing_enabled", False),
+        attention_dropout=_dropout(sft, "attention_dropout") if training == "sft" else None,
+        hidden_dropout=_dropout(sft, "hidden_dropout") if training == "sft" else None,
         max_grad_norm=dpo.max_grad_norm if training == "dpo" else default.max_grad_norm,
         lora=_lora(raw.get("lora") or {}),
         dpo=dpo,
@@ -173,15 +199,15 @@ def _hyperparameters(raw: dict[str, Any]) -> Hyperparameters:
 
 def _dpo(raw: dict[str, Any]) -> Dpo:
     default = Dpo()
-    norm = _number(raw, "max_grad_norm", default.max_grad_norm)
+    norm = number(raw, "max_grad_norm", default.max_grad_norm)
     if norm <= 0:
         raise JobError("invalid_job", f"dpo.max_grad_norm is {norm}: it must be above 0")
     return Dpo(
-        ref_policy_kl_penalty=_number(raw, "ref_policy_kl_penalty", default.ref_policy_kl_penalty, minimum=0),
-        preference_loss_weight=_number(raw, "preference_loss_weight", default.preference_loss_weight, minimum=0),
-        preference_average_log_probs=_flag(raw, "preference_average_log_probs", False),
-        sft_loss_weight=_number(raw, "sft_loss_weight", default.sft_loss_weight, minimum=0),
-        sft_average_log_probs=_flag(raw, "sft_average_log_probs", False),
+        ref_policy_kl_penalty=number(raw, "ref_policy_kl_penalty", default.ref_policy_kl_penalty, minimum=0),
+        preference_loss_weight=number(raw, "preference_loss_weight", default.preference_loss_weight, minimum=0),
+        preference_average_log_probs=flag(raw, "preference_average_log_probs", False),
+        sft_loss_weight=number(raw, "sft_loss_weight", default.sft_loss_weight, minimum=0),
+        sft_average_log_probs=flag(raw, "sft_average_log_probs", False),
         max_grad_norm=norm,
     )
 
@@ -192,51 +218,24 @@ def _lora(raw: dict[str, Any]) -> Lora:
     if isinstance(targets, str) or not all(isinstance(each, str) and each for each in targets):
         raise JobError("invalid_job", "lora.target_modules must be a list of names")
     return Lora(
-        adapter_dim=int(_number(raw, "adapter_dim", default.adapter_dim, minimum=1)),
-        alpha=_number(raw, "alpha", default.alpha),
-        adapter_dropout=_fraction(raw, "adapter_dropout", default.adapter_dropout),
+        adapter_dim=int(number(raw, "adapter_dim", default.adapter_dim, minimum=1)),
+        alpha=number(raw, "alpha", default.alpha),
+        adapter_dropout=fraction(raw, "adapter_dropout", default.adapter_dropout),
         target_modules=tuple(targets),
     )
 
 
-def _number(raw: dict[str, Any], key: str, default: float, minimum: float | None = None) -> float:
-    value = raw.get(key)
-    if value is None:
-        return default
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise JobError("invalid_job", f"{key} is {value!r}: it must be a number")
-    if minimum is not None and value < minimum:
-        raise JobError("invalid_job", f"{key} is {value}: it must be at least {minimum:g}")
-    return value
+def _negatives(raw: dict[str, Any]) -> Negatives:
+    count = raw.get("num_hard_negatives")
+    strategy = text(raw, "negative_sample_strategy", STRATEGIES[0])
+    if strategy not in STRATEGIES:
+        raise JobError("invalid_job", f"negative_sample_strategy is {strategy!r}: it must be first or random")
+    return Negatives(
+        in_batch_negatives=flag(raw, "in_batch_negatives", True),
+        num_hard_negatives=None if count is None else int(number(raw, "num_hard_negatives", 0, minimum=0)),
+        negative_sample_strategy=strategy,
+    )
 
 
-def _flag(raw: dict[str, Any], key: str, default: bool) -> bool:
-    value = raw.get(key)
-    if value is None:
-        return default
-    if not isinstance(value, bool):
-        raise JobError("invalid_job", f"{key} is {value!r}: it must be true or false")
-    return value
-
-
-def _fraction(raw: dict[str, Any], key: str, default: float) -> float:
-    value = _number(raw, key, default, minimum=0)
-    if value >= 1:
-        raise JobError("invalid_job", f"{key} is {value}: it must be below 1")
-    return value
-
-
-def _text(raw: dict[str, Any], key: str, default: str | None = None) -> str:
-    value = raw.get(key, default)
-    if value is None and default is not None:
-        return default
-    if not isinstance(value, str) or (default is None and value == ""):
-        raise JobError("invalid_job", f"{key} is {value!r}: it must be a string")
-    return value
-
-
-def _paths(raw: dict[str, Any], key: str) -> tuple[str, ...]:
-    value = raw.get(key) or []
-    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-        raise JobError("invalid_job", f"{key} must be a list of paths")
-    return tuple(value)
+def _dropout(raw: dict[str, Any], key: str) -> float | None:
+    return None if raw.get(key) is None else fraction(raw, key, 0.0)

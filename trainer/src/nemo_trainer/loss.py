@@ -84,7 +84,7 @@ def row_losses(model: Any, batch: Batch, autocast: torch.dtype | None = None) ->
     if batch.mask is not None and batch.positions is not None:
         inputs |= {"attention_mask": batch.mask.to(device), "position_ids": batch.positions.to(device)}
     cast = torch.autocast(device.type, dtype=autocast) if autocast else nullcontext()
-    with _attention(ids), cast:
+    with attention_kernel(ids), cast:
         if base.config.model_type in PLAIN_HEADS:
             hidden = base.base_model(**inputs).last_hidden_state
             losses = _head_losses(base.get_output_embeddings(), hidden[:, :-1][kept], targets[kept])
@@ -105,7 +105,8 @@ def _head_losses(head: torch.nn.Module, hidden: torch.Tensor, targets: torch.Ten
     return torch.cat([checkpoint(piece, states, wanted, use_reentrant=False) for states, wanted in pieces])
 
 
-def _attention(ids: torch.Tensor) -> AbstractContextManager[None]:
+def attention_kernel(ids: torch.Tensor) -> AbstractContextManager[None]:
+    """The attention that takes least time for rows of this width."""
     if ids.device.type == "cpu" and ids.shape[1] <= PLAIN_ATTENTION_WIDTH:
         return sdpa_kernel(SDPBackend.MATH)
     return nullcontext()

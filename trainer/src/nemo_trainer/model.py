@@ -10,6 +10,7 @@ from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft
 from torch.nn.functional import dropout
 from transformers import AutoModelForCausalLM
 
+from .encoder import load_encoder
 from .errors import JobError
 from .job import Job
 from .loss import base_of
@@ -82,13 +83,15 @@ class AllWeights(Tuned):
         self.model = load_base(job, torch.float32).to(device)
         self.model.train()
         self.autocast = dtype if dtype != torch.float32 else None
+        # What is small and compared by its vectors keeps all of its digits.
+        self._kept = torch.float32 if job.task == "embedding" else torch.bfloat16
 
     def weights(self) -> dict[str, torch.Tensor]:
         # Weights that are used twice (the output layer's are often the embedding's) have one name here.
         return {name: each.detach().cpu() for name, each in self.model.named_parameters()}
 
     def kept(self) -> dict[str, torch.Tensor]:
-        return {name: each.to(torch.bfloat16) for name, each in self.weights().items()}
+        return {name: each.to(self._kept, copy=True) for name, each in self.weights().items()}
 
     def load(self, weights: dict[str, torch.Tensor]) -> None:
         with torch.no_grad():
@@ -106,6 +109,8 @@ def load_tuned(job: Job, device: torch.device, dtype: torch.dtype) -> Tuned:
 
 def load_base(job: Job, dtype: torch.dtype) -> Any:
     """The base model, with the dropout that the job asks for."""
+    if job.task == "embedding":
+        return load_encoder(job, dtype)
     hp = job.hyperparameters
     changes = {"attention_dropout": hp.attention_dropout} if hp.attention_dropout else {}
     base = AutoModelForCausalLM.from_pretrained(job.model_dir, dtype=dtype, local_files_only=True, **changes)
@@ -127,7 +132,7 @@ def add_adapter(base: Any, job: Job) -> Any:
         lora_dropout=lora.adapter_dropout,
         target_modules=resolve_targets(lora.target_modules, layers),
         bias="none",
-        task_type="CAUSAL_LM",
+        task_type="FEATURE_EXTRACTION" if job.task == "embedding" else "CAUSAL_LM",
     )
     return get_peft_model(base, config, autocast_adapter_dtype=True)
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a step makes smaller: the loss of answers (supervised), or that of preferences (DPO)."""
+"""What a step makes smaller: the loss of answers (supervised), or that of preferences (DPO). That of embeddings is in
+contrastive.py."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +9,7 @@ import torch
 from torch.nn.functional import logsigmoid
 
 from .encode import Pair, Row
-from .job import Hyperparameters
+from .job import Hyperparameters, Job
 from .loss import PLAIN_HEADS, base_of, collate, pack, row_losses
 from .model import Tuned
 from .schedule import micro_batches, packs
@@ -131,9 +132,14 @@ class Preference(Objective):
 
 
 def make_objective(
-    tuned: Tuned, hp: Hyperparameters, rows: Sequence[Any], validation: Sequence[Any], pad: int
+    tuned: Tuned, job: Job, rows: Sequence[Any], validation: Sequence[Any], pad: int
 ) -> tuple[Objective, str | None]:
     """The objective of the job, and what has to be said of settings that have no effect."""
+    hp = job.hyperparameters
+    if job.task == "embedding":
+        from .contrastive import make_contrastive
+
+        return make_contrastive(tuned, job, rows, validation, pad)
     kind: type[Objective] = Preference if hp.training_type == "dpo" else Supervised
     warning = None
     if hp.sequence_packing_enabled:

@@ -17,6 +17,15 @@ NEMO_NAMES = {
     "up_proj": "linear_fc1",
     "down_proj": "linear_fc2",
 }
+# Encoders call several layers `dense`: the end of the path tells them apart.
+ENCODER_NAMES = {
+    "self.query": "linear_qkv",
+    "self.key": "linear_qkv",
+    "self.value": "linear_qkv",
+    "attention.output.dense": "linear_proj",
+    "intermediate.dense": "linear_fc1",
+    "output.dense": "linear_fc2",
+}
 OLDER_NAMES = {
     "attention_qkv": "linear_qkv",
     "attention_dense": "linear_proj",
@@ -50,6 +59,9 @@ def resolve_targets(patterns: tuple[str, ...], layers: list[str]) -> list[str]:
 
 
 def _nemo(layer: str) -> str:
+    for end, name in ENCODER_NAMES.items():
+        if layer.endswith(f".{end}"):
+            return f"{layer.removesuffix(end)}{name}"
     path, _, leaf = layer.rpartition(".")
     return f"{path}.{NEMO_NAMES.get(leaf, leaf)}"
 
