@@ -30,6 +30,11 @@ export class Activity {
     })
   }
 
+  /** Runs work that puts packs together, which takes long and keeps nobody else waiting; one at a time for each. */
+  packing<T>(repo: Place, work: () => Promise<T>): Promise<T> {
+    return this.#locks.run(`${repo.id} packing`, work)
+  }
+
   /**
    * Runs the work of receiving a commit. Git leaves out of it what the repository has already, so nothing may be pruned
    * from that until the commit is made.

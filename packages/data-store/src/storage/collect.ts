@@ -3,6 +3,7 @@ import { access, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Logger } from '@open-nemo/runtime'
 import type { ObjectReader } from '../git/cat-file.ts'
+import { Prune } from '../git/prune.ts'
 import { git } from '../git/run.ts'
 import { MAX_POINTER, parsePointer } from '../git/tree.ts'
 import { type Activity, CLEAN_STAMP } from './activity.ts'
@@ -21,6 +22,8 @@ export interface Collected {
 interface Tools {
   objects: ObjectReader
   activity: Activity
+  /** A path for temporary files that does not exist yet. */
+  scratch: () => string
   log: Logger
 }
 
@@ -64,20 +67,24 @@ export async function collectAll(
  * its object, also in commits that no branch leads to any more. Whatever moment it is killed at, what is reachable is
  * there.
  */
-async function collect({ objects, activity }: Tools, repo: Repo, time: number): Promise<Collected> {
+async function collect({ objects, activity, scratch }: Tools, repo: Repo, time: number): Promise<Collected> {
   const freed: Collected = { repositories: 1, git_objects: 0, lfs_objects: 0, lfs_bytes: 0 }
   const { gitDir } = repo
   if (await isClean(gitDir)) return freed
   const before = await unreachable(gitDir)
   if (before > 0) {
-    await activity.alone(repo, () => prune(gitDir, time))
+    await activity.packing(repo, async () => {
+      const prune = await Prune.prepare(gitDir, { time, scratch: scratch() })
+      if ((await activity.alone(repo, () => prune.finish())) === undefined) await prune.abandon()
+    })
     objects.forget(gitDir)
-    freed.git_objects = before - (await unreachable(gitDir))
+    freed.git_objects = Math.max(0, before - (await unreachable(gitDir)))
   }
-  const candidates = await unnamed(objects, repo)
+  const read = new Set<string>()
+  const candidates = await unnamed(objects, repo, read)
   await activity.exclusive(repo, async () => {
-    // a commit may have come to name one since
-    const still = candidates.length > 0 ? await namedObjects(objects, gitDir) : new Set<string>()
+    // a commit may have come to name one since; what was read before says no more than it did
+    const still = candidates.length > 0 ? await namedObjects(objects, gitDir, read) : new Set<string>()
     let waiting = freed.git_objects < before
     for (const object of candidates) {
       if (still.has(object.oid)) continue
@@ -104,39 +111,23 @@ async function unreachable(gitDir: string): Promise<number> {
   return lines(all) - lines(reached)
 }
 
-/**
- * Git keeps what is reachable in one pack, and the rest in another for as long as it is young; the old packs go last.
- * Without deltas: files of data sets and models have little in common.
- */
-async function prune(gitDir: string, time: number): Promise<void> {
-  const until = new Date(time).toISOString()
-  await git(gitDir, [
-    'repack',
-    '--cruft',
-    `--cruft-expiration=${until}`,
-    '-d',
-    '-q',
-    '--window=0',
-    '--depth=0',
-  ])
-}
-
 /** The objects of the store that no pointer names. */
-async function unnamed(objects: ObjectReader, repo: Repo): Promise<StoredObject[]> {
+async function unnamed(objects: ObjectReader, repo: Repo, read: Set<string>): Promise<StoredObject[]> {
   const stored: StoredObject[] = []
   for await (const object of repo.lfs.list()) stored.push(object)
   if (stored.length === 0) return []
-  const named = await namedObjects(objects, repo.gitDir)
+  const named = await namedObjects(objects, repo.gitDir, read)
   return stored.filter(({ oid }) => !named.has(oid))
 }
 
-/** Every LFS object that a pointer in any object of the repository names. */
-async function namedObjects(objects: ObjectReader, gitDir: string): Promise<Set<string>> {
+/** Every LFS object that a pointer names in any object of the repository but those in `read`, where it notes what it reads. */
+async function namedObjects(objects: ObjectReader, gitDir: string, read: Set<string>): Promise<Set<string>> {
   const format = '--batch-check=%(objecttype) %(objectsize) %(objectname)'
   const all = await git(gitDir, ['cat-file', '--batch-all-objects', '--unordered', format])
   const named = new Set<string>()
   for (const [, size, oid] of all.toString('latin1').matchAll(/^blob (\d+) ([0-9a-f]+)$/gm)) {
-    if (Number(size) > MAX_POINTER || !oid) continue
+    if (Number(size) > MAX_POINTER || !oid || read.has(oid)) continue
+    read.add(oid)
     const blob = await objects.read(gitDir, oid)
     // an object that cannot be read may name anything: nothing is removed then
     if (!blob) throw new Error(`the git object ${oid} cannot be read`)

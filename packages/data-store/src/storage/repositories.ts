@@ -135,7 +135,12 @@ export class Repositories {
       await this.#lfsStorage.abortUploads(time)
       const repos = (await this.rows.all()).map((row) => this.#toRepo(row))
       const sum = await collectAll(
-        { objects: this.objects, activity: this.#activity, log: this.#log },
+        {
+          objects: this.objects,
+          activity: this.#activity,
+          scratch: () => this.temporary(),
+          log: this.#log,
+        },
         { repos, time, signal: this.#stopping.signal },
       )
       for (const repo of repos) await this.quotas.measureGit(repo)
@@ -236,8 +241,8 @@ export class Repositories {
   async #repack(repo: Repo): Promise<void> {
     const packs = (await readdir(join(repo.gitDir, 'objects', 'pack'))).filter((n) => n.endsWith('.pack'))
     if (packs.length <= MAX_PACKS) return
-    // under the lock, since a pack whose commit no ref names yet would be dropped
-    await this.exclusive(repo, () => git(repo.gitDir, ['repack', '-d', '-q', '--geometric=4']))
+    // Commits go on: git takes all that is in the packs it puts together, and leaves alone those that come meanwhile.
+    await this.#activity.packing(repo, () => git(repo.gitDir, ['repack', '-d', '-q', '--geometric=4']))
   }
 
   async #make(dir: string, description: string): Promise<void> {
