@@ -115,7 +115,7 @@ test('what cannot be done is refused at creation, naming what works', async () =
     ['sft', 'dpo'].map((training_type) => ({ finetuning_type, training_type })),
   )
   for (const hyperparameters of kinds) assert.equal((await create({ hyperparameters })).status, 200)
-  await refused({ config: 'no/such@v1' }, 404, /config no\/such@v1 not found/)
+  await refused({ config: 'no/such@v1' }, 404, /config no\/such@v1 not found. There are smollm2\/.*GET/)
   await refused({ dataset: 'demo/none' }, 404, /dataset demo\/none not found/)
   h.platform.repos.set('dataset/demo/testing', newRepo({ 'testing/a.jsonl': '{}' }))
   await refused({ dataset: 'demo/testing' }, 400, /no \.jsonl file in its folder training\//)

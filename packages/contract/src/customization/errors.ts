@@ -6,12 +6,12 @@ export const customizationErrors = defineErrors('customizer', {
   TARGET_NOT_FOUND: {
     status: 404,
     message: 'customization target {name} not found',
-    hint: 'GET /v1/customization/targets lists those that exist',
+    hint: 'There are {known}; GET /v1/customization/targets lists all',
   },
   CONFIG_NOT_FOUND: {
     status: 404,
     message: 'customization config {name} not found',
-    hint: 'GET /v1/customization/configs lists those that exist',
+    hint: 'There are {known}; GET /v1/customization/configs lists all',
   },
   JOB_NOT_FOUND: {
     status: 404,

@@ -128,7 +128,7 @@ export function registerConfigs({ app, db }: EntityRoutes): void {
     },
     async ({ params }) => {
       const entity = await readEntity(db, 'config', keyOf(params))
-      if (!entity) throw notFound('config', referenceOf(keyOf(params)))
+      if (!entity) throw await notFound(db, 'config', referenceOf(keyOf(params)))
       return await present(entity)
     },
   )
@@ -145,7 +145,7 @@ export function registerConfigs({ app, db }: EntityRoutes): void {
     async ({ body, params }) => {
       refuseUnstorable(body)
       const entity = await updateEntity(db, 'config', keyOf(params), (old) => patchedConfig(old, body))
-      if (!entity) throw notFound('config', referenceOf(keyOf(params)))
+      if (!entity) throw await notFound(db, 'config', referenceOf(keyOf(params)))
       return { ...(await present(entity)), warning_message: null }
     },
   )
@@ -160,7 +160,7 @@ export function registerConfigs({ app, db }: EntityRoutes): void {
     },
     async ({ params }) => {
       const id = (await deleteEntity(db, 'config', keyOf(params)))?.id
-      if (!id) throw notFound('config', referenceOf(keyOf(params)))
+      if (!id) throw await notFound(db, 'config', referenceOf(keyOf(params)))
       return { id, deleted_at: nowMicros(), message: 'Resource deleted successfully.' }
     },
   )

@@ -20,7 +20,7 @@ export async function findByReference(db: Queryable, kind: EntityKind, reference
   if (fitting.length > 1) {
     throw errors.CONFIG_AMBIGUOUS({ name: reference, choices: fitting.map(referenceOf).join(', ') })
   }
-  throw notFound(kind, reference)
+  throw await notFound(db, kind, reference)
 }
 
 /** Where a reference may point exactly: namespace before the first `/`, or a whole name in `default`. */
@@ -37,6 +37,18 @@ export function fits(entity: Key, reference: string): boolean {
   return [entity.name, full, entity.name.split('@')[0], full.split('@')[0]].includes(reference)
 }
 
-export function notFound(kind: EntityKind, name: string): Error {
-  return kind === 'target' ? errors.TARGET_NOT_FOUND({ name }) : errors.CONFIG_NOT_FOUND({ name })
+/** How many names an error offers. */
+const OFFERED = 4
+
+/** That nothing has this name, with the names that are nearest to it. */
+export async function notFound(db: Queryable, kind: EntityKind, name: string): Promise<Error> {
+  const nearness = ({ namespace, name: other }: Key) =>
+    (fits({ namespace, name: other }, name.split('@')[0] ?? '') ? 2 : 0) +
+    (name.startsWith(`${namespace}/`) ? 1 : 0)
+  const entities = await readEntities(db, kind)
+  const near = entities.sort((a, b) => nearness(b) - nearness(a)).slice(0, OFFERED)
+  const known = near.map(referenceOf).join(', ') || '(none yet)'
+  return kind === 'target'
+    ? errors.TARGET_NOT_FOUND({ name, known })
+    : errors.CONFIG_NOT_FOUND({ name, known })
 }

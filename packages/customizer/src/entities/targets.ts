@@ -108,7 +108,7 @@ export function registerTargets({ app, db, catalogue, activeJobOf }: EntityRoute
     },
     async ({ params }) => {
       const entity = await readEntity(db, 'target', keyOf(params))
-      if (!entity) throw notFound('target', referenceOf(keyOf(params)))
+      if (!entity) throw await notFound(db, 'target', referenceOf(keyOf(params)))
       return presentTarget(entity)
     },
   )
@@ -134,7 +134,7 @@ export function registerTargets({ app, db, catalogue, activeJobOf }: EntityRoute
         ...given,
         ...mended,
       }))
-      if (!entity) throw notFound('target', referenceOf(keyOf(params)))
+      if (!entity) throw await notFound(db, 'target', referenceOf(keyOf(params)))
       return { ...presentTarget(entity), warning_message: null }
     },
   )
@@ -152,7 +152,7 @@ export function registerTargets({ app, db, catalogue, activeJobOf }: EntityRoute
       const job = await activeJobOf(name)
       if (job) throw errors.TARGET_IN_USE({ name, id: job })
       const id = (await deleteEntity(db, 'target', keyOf(params)))?.id
-      if (!id) throw notFound('target', name)
+      if (!id) throw await notFound(db, 'target', name)
       return { id, deleted_at: nowMicros(), message: 'Resource deleted successfully.' }
     },
   )
