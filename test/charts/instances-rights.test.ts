@@ -205,7 +205,7 @@ test('an operator holds what the contract has it grant, since it may not grant m
     ['scheduling.volcano.sh', 'queues', ['get', 'list', 'watch']],
     ['scheduling.volcano.sh', 'podgroups', ['get', 'list', 'watch']],
     ['nodeinfo.volcano.sh', 'numatopologies', ['get', 'list', 'watch']],
-    ['argoproj.io', 'workflows', ['create', 'get', 'update', 'delete']],
+    ['argoproj.io', 'workflows', ['create', 'get', 'update', 'patch', 'delete']],
   ]
   for (const [group, resource, verbs] of granted) {
     for (const verb of verbs) assert.ok(holds(rules, group, resource, verb), `${verb} ${resource}.${group}`)

@@ -66,6 +66,7 @@ const FULL_POD: Fields = {
   scale: { enabled: true, hpa: { minReplicas: 2, maxReplicas: 5 } },
 }
 
+const PODS = [{ name: 'NEMO_EXECUTOR', value: 'kubernetes' }]
 const SECRET = { secretName: 'pg', passwordKey: 'pw' }
 /** Beside what a kind cannot do without. */
 const MORE: Record<string, Fields[]> = {
@@ -94,7 +95,11 @@ const MORE: Record<string, Fields[]> = {
     },
   ],
   NemoEntitystore: [{}],
-  NemoEvaluator: [{ env: [{ name: 'NEMO_EXECUTOR', value: 'kubernetes' }] }],
+  // Jobs in pods of their own: as batch Jobs, and as Workflows with its own account.
+  NemoEvaluator: [
+    { env: PODS },
+    { env: PODS, argoWorkflows: { endpoint: 'http://argo:2746', serviceAccount: '' } },
+  ],
   NemoGuardrail: [
     {
       configStore: { pvc: { create: true, size: '1Gi', volumeAccessMode: 'ReadWriteOnce' } },

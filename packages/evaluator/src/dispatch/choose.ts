@@ -13,5 +13,7 @@ export async function chooseLauncher(ctx: ServiceContext): Promise<Launcher | un
   const api = createKubernetesApi(at)
   const podName = ctx.env.POD_NAME || hostname()
   if (!ctx.env.ARGO_HOST) return createKubernetesLauncher(api, ctx.env, podName)
-  return createArgoLauncher(api, ctx.env, { podName, token: at.token, fetch: ctx.fetch })
+  const [, main = ''] = process.argv
+  const command = [process.execPath, ...process.execArgv, main]
+  return createArgoLauncher(api, ctx.env, { podName, token: at.token, fetch: ctx.fetch, command })
 }

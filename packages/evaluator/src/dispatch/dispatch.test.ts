@@ -18,6 +18,8 @@ const OWN: PodSpec = {
   nodeName: 'node-1',
   securityContext: { runAsNonRoot: true },
   imagePullSecrets: [{ name: 'pull' }],
+  priorityClassName: 'high',
+  enableServiceLinks: false,
   containers: [
     {
       name: 'evaluator',
@@ -94,14 +96,20 @@ test('a Workflow is submitted through the Argo server with the token, wrapped as
     if (init?.method === 'GET' && !phase) return Response.json({ code: 5 }, { status: 404 })
     return Response.json({ status: { phase } })
   }
-  const on = { podName: 'me', token: async () => 'tok', fetch }
+  const on = { podName: 'me', token: async () => 'tok', fetch, command: ['node', 'main.ts'] }
   const launcher = createArgoLauncher(api, { ARGO_HOST: 'http://argo:2746/' }, on)
   await launcher.launch({ name: 'w', job: 'eval-A' })
   const [{ url, authorization, body } = { url: '', authorization: '', body: {} }] = calls
   assert.deepEqual([url, authorization], ['http://argo:2746/api/v1/workflows/ns', 'Bearer tok'])
   const { spec, metadata } = body.workflow
   assert.deepEqual([metadata.name, spec.entrypoint, spec.serviceAccountName], ['w', 'evaluate', 'own'])
-  assert.deepEqual(spec.templates[0].container.args, ['evaluate-job', 'eval-A'])
+  const [{ container }] = spec.templates
+  assert.deepEqual([container.command, container.args], [on.command, ['evaluate-job', 'eval-A']])
+  assert.equal(spec.automountServiceAccountToken, true)
+  assert.equal(spec.podPriorityClassName, 'high')
+  // All that the spec of a Workflow may have of these, by Argo's own schema (4.1).
+  for (const field of ['priorityClassName', 'enableServiceLinks', 'containers', 'nodeName'])
+    assert.ok(!(field in spec), field)
   assert.ok(!('name' in spec.templates[0].container) && !('restartPolicy' in spec))
   assert.equal(await launcher.state('w'), 'absent')
   phase = 'Running'

@@ -40,7 +40,13 @@ function jobState(status: JobStatus | undefined): WorkloadState {
 export function createArgoLauncher(
   api: KubernetesApi,
   env: Env,
-  on: { podName: string; token: () => Promise<string | undefined>; fetch: typeof globalThis.fetch },
+  on: {
+    podName: string
+    token: () => Promise<string | undefined>
+    fetch: typeof globalThis.fetch
+    /** What the image of the evaluator begins with. */
+    command: readonly string[]
+  },
 ): Launcher {
   const base = `${(env.ARGO_HOST ?? '').replace(/\/+$/, '')}/api/v1/workflows/${api.namespace}`
   async function call<T>(method: string, path: string, body?: unknown): Promise<T> {
@@ -61,7 +67,7 @@ export function createArgoLauncher(
   return {
     async launch({ name, job }) {
       const pod = podSpecOf(await ownPod(api, on.podName), env, job)
-      await unless(409, call('POST', '', { workflow: argoWorkflow({ name, job, pod }) }))
+      await unless(409, call('POST', '', { workflow: argoWorkflow({ name, job, pod, command: on.command }) }))
     },
     async state(name) {
       const fields = '?fields=metadata.name,status.phase'

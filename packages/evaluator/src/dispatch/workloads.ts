@@ -17,6 +17,8 @@ const COPIED = [
   'priorityClassName',
   'enableServiceLinks',
 ]
+/** Those that the spec of a Workflow has too, by the same names. */
+const OF_WORKFLOWS = ['securityContext', 'imagePullSecrets', 'nodeSelector', 'tolerations', 'affinity']
 /** What Kubernetes mounts by itself. */
 const OWN_TOKEN = /^kube-api-access-/
 
@@ -62,28 +64,33 @@ export function batchJob(args: { name: string; job: string; pod: PodSpec }): Man
   }
 }
 
-/** An Argo Workflow with one step of that pod. */
-export function argoWorkflow(args: { name: string; job: string; pod: PodSpec }): Manifest {
-  const {
-    containers,
-    volumes,
-    serviceAccountName,
-    restartPolicy: _,
-    enableServiceLinks: __,
-    ...rest
-  } = args.pod
+/**
+ * An Argo Workflow with one step of that pod. Argo asks a registry for what an image begins with, which a cluster
+ * without a way out cannot, so the command is said: `command` unless the pod has one.
+ */
+export function argoWorkflow(args: {
+  name: string
+  job: string
+  pod: PodSpec
+  command: readonly string[]
+}): Manifest {
+  const { containers, volumes, serviceAccountName } = args.pod
   const { name: _name, ...container } = containers[0] ?? { name: '' }
+  const { priorityClassName } = args.pod
   return {
     apiVersion: 'argoproj.io/v1alpha1',
     kind: 'Workflow',
     metadata: metadataOf(args),
     spec: {
-      ...rest,
+      ...pick(args.pod, OF_WORKFLOWS),
+      ...(priorityClassName == null ? {} : { podPriorityClassName: priorityClassName }),
       serviceAccountName,
+      // Argo's own container in the pod reports with it, and the accounts of the charts give none by themselves.
+      automountServiceAccountToken: true,
       entrypoint: 'evaluate',
       volumes,
       ttlStrategy: { secondsAfterCompletion: KEPT_SECONDS },
-      templates: [{ name: 'evaluate', container }],
+      templates: [{ name: 'evaluate', container: { command: args.command, ...container } }],
     },
   }
 }

@@ -8,8 +8,8 @@ test('an evaluator that runs its jobs in pods may make them; another holds no to
   const sample = SAMPLES.find(({ kind }) => kind === 'NemoEvaluator')
   assert.ok(sample)
   const world = fakeWorld(CLUSTER, { defaults: {}, served: SERVED })
-  const planned = async (env: unknown[]) => {
-    const plan = await sample.controller.plan(resourceOf(sample, { ...sample.small, env }), world)
+  const planned = async (env: unknown[], more: object = {}) => {
+    const plan = await sample.controller.plan(resourceOf(sample, { ...sample.small, env, ...more }), world)
     const role = plan.apply.find(({ kind }) => kind === 'Role') as
       | { rules?: { resources: string[] }[] }
       | undefined
@@ -21,10 +21,18 @@ test('an evaluator that runs its jobs in pods may make them; another holds no to
       token: deployment?.spec.template.spec.automountServiceAccountToken,
     }
   }
-  assert.deepEqual(await planned([{ name: 'NEMO_EXECUTOR', value: 'kubernetes' }]), {
-    resources: ['pods', 'jobs', 'workflows'],
+  const pods = { name: 'NEMO_EXECUTOR', value: 'kubernetes' }
+  const argo = { endpoint: 'http://argo:2746', serviceAccount: '' }
+  const none = { name: 'ARGO_HOST', value: '' }
+  assert.deepEqual(await planned([pods]), { resources: ['pods', 'jobs'], token: true })
+  assert.deepEqual(await planned([pods], { argoWorkflows: { ...argo, serviceAccount: 'wf' } }), {
+    resources: ['pods', 'workflows'],
     token: true,
   })
+  assert.deepEqual((await planned([pods], { argoWorkflows: argo })).resources, [
+    ...['pods', 'workflows', 'workflowtaskresults'],
+  ])
+  assert.deepEqual((await planned([pods, none], { argoWorkflows: argo })).resources, ['pods', 'jobs'])
   assert.deepEqual(await planned([{ name: 'NEMO_EXECUTOR', value: 'process' }]), {
     resources: undefined,
     token: false,

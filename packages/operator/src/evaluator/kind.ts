@@ -49,16 +49,29 @@ const IMAGES: [string, string][] = [
 const NVIDIA_RULES: Fields[] = [
   { apiGroups: [''], resources: ['secrets', 'pods'], verbs: ['get', 'watch', 'list', 'create'] },
 ]
-/** For jobs in pods of their own: made like its own pod, as batch Jobs, or as Workflows with its token. */
-const POD_RULES: Fields[] = [
-  { apiGroups: [''], resources: ['pods'], verbs: ['get'] },
-  { apiGroups: ['batch'], resources: ['jobs'], verbs: ['create', 'get', 'delete'] },
-  { apiGroups: ['argoproj.io'], resources: ['workflows'], verbs: ['create', 'get', 'update', 'delete'] },
-]
-
-/** Whether an evaluator of ours is told to run its jobs in pods of their own. */
-function hasPods({ env }: NemoEvaluatorSpec): boolean {
-  return env?.some(({ name, value }) => name === 'NEMO_EXECUTOR' && value === 'kubernetes') ?? false
+/**
+ * Rights of an evaluator of ours that is told to run its jobs in pods of their own, made like its own pod: as Workflows,
+ * submitted with its token, where there is an Argo server; else as batch Jobs.
+ */
+function podRules({ env, argoWorkflows }: NemoEvaluatorSpec): Fields[] {
+  const given = (name: string) => env?.find((each) => each.name === name)?.value as string | undefined
+  if (given('NEMO_EXECUTOR') !== 'kubernetes') return []
+  const own = { apiGroups: [''], resources: ['pods'], verbs: ['get'] }
+  if (!(given('ARGO_HOST') ?? argoWorkflows?.endpoint))
+    return [own, { apiGroups: ['batch'], resources: ['jobs'], verbs: ['create', 'get', 'delete'] }]
+  const account = given('SERVICE_ACCOUNT') ?? argoWorkflows?.serviceAccount
+  return [
+    own,
+    {
+      apiGroups: ['argoproj.io'],
+      resources: ['workflows'],
+      verbs: ['create', 'get', 'update', 'patch', 'delete'],
+    },
+    // The pods of the Workflows run with its account too, and report by it.
+    ...(account
+      ? []
+      : [{ apiGroups: ['argoproj.io'], resources: ['workflowtaskresults'], verbs: ['create', 'patch'] }]),
+  ]
 }
 
 function build(input: BuildInput<NemoEvaluatorSpec>): Build {
@@ -96,7 +109,7 @@ function build(input: BuildInput<NemoEvaluatorSpec>): Build {
       ...images,
       ...otelEnv(spec.otel),
     ],
-    rules: maker === 'nvidia' ? NVIDIA_RULES : hasPods(spec) ? POD_RULES : [],
+    rules: maker === 'nvidia' ? NVIDIA_RULES : podRules(spec),
     initContainers:
       maker === 'nvidia'
         ? [
