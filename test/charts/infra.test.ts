@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { GRANTED_TO_ALL, predictScc, publishedSccs } from '../../packages/cli/src/scc/index.ts'
 import { INFRA_NAMES } from '../cluster/support/guide.ts'
@@ -66,6 +67,15 @@ test('CRDs of a part come with it and go with it', { skip }, () => {
   assert.equal(crds({}).filter((name) => name.endsWith('argoproj.io')).length, 6)
   assert.equal(crds({}).filter((name) => name.endsWith('volcano.sh')).length, 4)
   assert.deepEqual(crds({ argo: false, volcano: false }), [])
+  const minimal = render(infraChart, {
+    args: ['--include-crds', '-f', join(infraChart, 'values-minimal.yaml')],
+  })
+  const ofCluster = ['CustomResourceDefinition', 'ClusterRole', 'ClusterRoleBinding']
+  assert.deepEqual(
+    minimal.filter(({ kind }) => ofCluster.includes(kind)),
+    [],
+  )
+  assert.deepEqual(running(minimal), running(render(infraChart, { values: { profile: 'minimal' } })))
   const podGroups = render(infraChart, { args: ['--include-crds'] }).find(
     (object) => object.metadata.name === 'podgroups.scheduling.volcano.sh',
   )
@@ -214,7 +224,14 @@ test('registry, pull secrets, scheduling, proxy and authorities reach every pod,
     }
   }
   const argo = objects.find((object) => object.metadata.name === 'workflow-controller-configmap')?.data.config
-  for (const part of ['g5-gpu', 'ngc-secret', 'proxy.example', 'trusted-ca', 'readOnlyRootFilesystem'])
+  for (const part of [
+    'g5-gpu',
+    'ngc-secret',
+    'proxy.example',
+    'trusted-ca',
+    'readOnlyRootFilesystem',
+    'automountServiceAccountToken: true',
+  ])
     assert.ok(argo.includes(part), `workflow pods lack ${part}`)
   const claims = objects.filter((object) => object.kind === 'PersistentVolumeClaim')
   assert.ok(claims.every((claim) => claim.spec.storageClassName === 'fast'))
