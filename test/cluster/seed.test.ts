@@ -282,6 +282,15 @@ helm install nemo-instances . \\
     site.stopForwards()
   })
 
+  step('the notebook in Jupyter’s pod, from its first cell to its last', async () => {
+    const begun = Date.now()
+    const execute = 'jupyter nbconvert --execute --to markdown --stdout flywheel.ipynb'
+    const said = await sh(first, `oc exec deploy/jupyter-notebook -n <namespace> -- ${execute}`)
+    console.log(`the notebook ran in ${seconds(begun)} s`)
+    assert.match(said, /tuned model: flywheel\/departments-/)
+    assert.match(said, /blocked: I'm sorry/)
+  })
+
   step('upgrade by Helm 4: only what changed is rolled', async () => {
     const before = await running(first)
     const upgrade = `helm upgrade nemo-infra deploy/nemo-infra -n <namespace> ${WITHOUT} <infra values>
