@@ -9,7 +9,7 @@ import { clusterSeeds } from './entities/cluster-seeds.ts'
 import { seedCatalogue } from './entities/seeds.ts'
 import { requireWeights } from './entities/targets.ts'
 import { newRepo } from './testing/fake-platform.ts'
-import { type Body, CONFIG, type Harness, startHarness, testCatalogue } from './testing/harness.ts'
+import { type Body, CONFIG, EMBEDDER, type Harness, startHarness, testCatalogue } from './testing/harness.ts'
 
 let db: Database
 let h: Harness
@@ -36,7 +36,7 @@ test('targets and configs of the catalogue are there, and the first config works
   assert.equal(body.data[0].name, 'smollm2-135m-instruct@v1.0.0+cpu')
   assert.equal(body.data[0].target.base_model, 'smollm2/smollm2-135m-instruct')
   assert.equal(body.data[0].target.status, 'ready')
-  assert.equal(body.pagination.total_results, 2)
+  assert.equal(body.pagination.total_results, 3)
   const target = await h.call('GET', `${V1}/targets/${TARGET}`)
   assert.equal(target.body.precision, 'bf16-mixed')
   assert.match(target.body.id, /^customization_target-/)
@@ -130,17 +130,38 @@ test('what cannot be done is refused at creation, naming what works', async () =
   await refused({ output_model: 'demo/a b' }, 422, /output_model/)
 })
 
-test('an embedding model is no base to tune, and its refusal says why', () => {
-  const catalogue = testCatalogue()
-  const embedding = {
-    ...(catalogue.models[0] as (typeof catalogue.models)[number]),
-    task: 'embedding' as const,
+test('an embedding model is tuned as a whole model only, and models that rank not at all', async () => {
+  const embed = (hyperparameters: object, change: object = {}) =>
+    create({ config: EMBEDDER, hyperparameters, ...change })
+  const config = (await h.call('GET', `${V1}/configs/${EMBEDDER}`)).body
+  const offered = config.training_options.map((o: Body) => `${o.training_type} ${o.finetuning_type}`)
+  assert.deepEqual(offered, ['sft all_weights', 'sft lora_merged'])
+  for (const finetuning_type of ['all_weights', 'lora_merged']) {
+    const { status, body } = await embed({ finetuning_type })
+    assert.deepEqual([status, body.hyperparameters.batch_size], [200, 32], JSON.stringify(body))
   }
-  const resolve = (name: string) => (name === 'acme/embedder' ? embedding : catalogue.resolve(name))
-  const both = { ...catalogue, models: [...catalogue.models, embedding], resolve }
-  assert.throws(() => requireWeights(both, 'acme/embedder'), { code: 'EMBEDDING_NOT_TUNABLE' })
-  assert.throws(() => requireWeights(both, 'acme/other'), { code: 'BASE_MODEL_UNKNOWN' })
+  for (const wrong of [LORA, { finetuning_type: 'all_weights', training_type: 'dpo' }]) {
+    const { status, body } = await embed(wrong)
+    assert.deepEqual([status, body.code], [400, 'EMBEDDING_TRAINING'])
+    assert.match(body.detail, /(sft with lora|dpo with all_weights) does not tune one.*"lora_merged"/)
+  }
+  const all = { finetuning_type: 'all_weights' }
+  const none = { in_batch_negatives: false, num_hard_negatives: 0 }
+  assert.equal((await embed(all, { dataset_parameters: none })).body.code, 'NO_NEGATIVES')
+  for (const wrong of [{ negative_sample_strategy: 'best' }, { num_hard_negatives: -1 }]) {
+    assert.equal((await embed(all, { dataset_parameters: wrong })).status, 422)
+  }
+  const catalogue = testCatalogue()
+  const [model] = catalogue.models
+  assert.ok(model)
+  const ranker = { ...model, task: 'ranking' as const }
+  const resolve = (name: string) => (name === 'acme/ranker' ? ranker : catalogue.resolve(name))
+  const both = { ...catalogue, models: [...catalogue.models, ranker], resolve }
+  for (const name of ['acme/ranker', 'acme/other']) {
+    assert.throws(() => requireWeights(both, name), { code: 'BASE_MODEL_UNKNOWN' })
+  }
   assert.equal(requireWeights(both, 'meta/llama'), 'meta/llama')
+  assert.equal(requireWeights(both, 'acme/embedder@1.0'), 'acme/embedder@1.0')
 })
 
 test('hardware settings and aliases are warnings', async () => {

@@ -68,10 +68,16 @@ export const customizationErrors = defineErrors('customizer', {
     message: 'the model {name} cannot be tuned here',
     hint: 'Models that can be are {known}; GET /v1/customization/configs lists how',
   },
-  EMBEDDING_NOT_TUNABLE: {
+  EMBEDDING_TRAINING: {
     status: 400,
-    message: '{name} is an embedding model, and those are not tuned on this platform',
-    hint: 'Training on rows of query, pos_doc and neg_doc is not there yet; models that can be tuned are {known}',
+    message: '{name} is an embedding model, and {wanted} does not tune one',
+    hint: 'Use training_type "sft" with finetuning_type "all_weights" or "lora_merged", and rows of query, pos_doc and neg_doc',
+  },
+  NO_NEGATIVES: {
+    status: 400,
+    message:
+      'without in_batch_negatives and with num_hard_negatives 0 a query has no document to be told apart from',
+    hint: 'Leave dataset_parameters.in_batch_negatives out, or ask for at least one hard negative',
   },
   UNSUPPORTED_TRAINING: {
     status: 400,

@@ -113,9 +113,10 @@ const DPO_DEFAULTS = {
   max_grad_norm: 1,
 } as const
 
-/** What differs with the kind of training, as the API documents it. */
-function defaultsOf(training: string | null | undefined) {
-  return training === 'dpo' ? { ...DEFAULTS, batch_size: 16, learning_rate: 9e-6 } : DEFAULTS
+/** What differs with the kind of training, as the API documents it. The rows of a step are each other's negatives. */
+function defaultsOf(training: string | null | undefined, task?: 'embedding') {
+  if (training === 'dpo') return { ...DEFAULTS, batch_size: 16, learning_rate: 9e-6 }
+  return task === 'embedding' ? { ...DEFAULTS, batch_size: 32 } : DEFAULTS
 }
 
 export type Hyperparameters = HyperparametersInput & {
@@ -130,8 +131,8 @@ export type Hyperparameters = HyperparametersInput & {
 }
 
 /** The hyperparameters as a job answers them: as asked, with every default filled in. */
-export function withDefaults(given: HyperparametersInput): Hyperparameters {
-  const full = { ...defaultsOf(given.training_type), ...stated(given) } as Hyperparameters
+export function withDefaults(given: HyperparametersInput, task?: 'embedding'): Hyperparameters {
+  const full = { ...defaultsOf(given.training_type, task), ...stated(given) } as Hyperparameters
   full.min_learning_rate ||= Number((0.1 * full.learning_rate).toPrecision(12))
   if (full.finetuning_type !== 'all_weights') {
     full.lora = { ...LORA_DEFAULTS, ...stated(given.lora ?? {}) }

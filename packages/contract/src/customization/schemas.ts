@@ -130,6 +130,15 @@ export const jobDataset = z.union([
     limit: z.int().min(0).nullish(),
   }),
 ])
+/** How the rows are used: tools for chats, and the documents that embedding models tell apart. */
+export const datasetParameters = z.looseObject({
+  tools: z.array(z.looseObject({})).max(1000).nullish(),
+  in_batch_negatives: z.boolean().nullish(),
+  num_hard_negatives: z.int().min(0).max(1000).nullish(),
+  negative_sample_strategy: z.enum(['first', 'random']).nullish(),
+})
+export type DatasetParameters = z.infer<typeof datasetParameters>
+
 export const jobCreate = z.looseObject({
   ...common,
   namespace,
@@ -137,7 +146,7 @@ export const jobCreate = z.looseObject({
   config: z.union([reference, configCreate.partial()]),
   dataset: jobDataset,
   hyperparameters,
-  dataset_parameters: z.looseObject({ tools: z.array(z.looseObject({})).max(1000).nullish() }).nullish(),
+  dataset_parameters: datasetParameters.nullish(),
   integrations: z.array(z.looseObject({})).max(100).nullish(),
   output_model: z.string().max(600).nullish(),
 })

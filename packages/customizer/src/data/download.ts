@@ -24,7 +24,7 @@ export interface DownloadRequest {
   /** Folder that takes the files; what is complete in it is not fetched again. */
   folder: string
   promptTemplate: string
-  /** The job's training_type: it says what a row must have. */
+  /** The job's training_type, or `embedding`: it says what a row must have. */
   training: string
   /** Given to the chats that name no tools of their own. */
   tools: Record<string, unknown>[] | null

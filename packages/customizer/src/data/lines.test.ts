@@ -86,3 +86,21 @@ test('preferences have a prompt and two answers', () => {
   ]
   for (const [row, message] of cases) assert.match(String(pair(row)), message)
 })
+
+test('rows of embedding models have a query, its document and texts that are none', () => {
+  const row = (change: object) => JSON.stringify({ query: 'q', pos_doc: 'p', neg_doc: ['n'], ...change })
+  for (const good of [{}, { neg_doc: [] }, { neg_doc: undefined }, { neg_doc: 'one' }]) {
+    assert.equal(check(row(good), 50, 'embedding'), 1)
+  }
+  const cases: [object, RegExp][] = [
+    [{ query: undefined }, /line 2: the row has no field "query" \(it has: pos_doc, neg_doc\)/],
+    [{ query: ['q'] }, /line 2: the field "query" is not a text/],
+    [{ pos_doc: ' ' }, /line 2: the field "pos_doc" is not a text/],
+    [{ neg_doc: { a: 1 } }, /line 2: the field "neg_doc" is not a list/],
+    [{ neg_doc: ['n', ''] }, /line 2: neg_doc\[1\] is not a text/],
+    [{ neg_doc: ['n', 'p'] }, /line 2: neg_doc\[1\] is the same text as pos_doc/],
+  ]
+  for (const [change, message] of cases) {
+    assert.match(String(check(`${row({})}\n${row(change)}`, 50, 'embedding')), message)
+  }
+})

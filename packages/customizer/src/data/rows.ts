@@ -7,6 +7,7 @@ export function templateFields(template: string): string[] {
 
 /** Says what is wrong with a row of training data, or undefined. The same rules as the trainer's own. */
 export function rowCheck(training: string, promptTemplate: string): (row: unknown) => string | undefined {
+  if (training === 'embedding') return tripletProblem
   const fields = templateFields(promptTemplate)
   return training === 'dpo' ? (row) => pairProblem(row, fields) : (row) => rowProblem(row, fields)
 }
@@ -85,6 +86,26 @@ function pairProblem(row: unknown, fields: readonly string[]): string | undefine
     .map((answer) => chatProblem({ messages: [...before, ...turnsOf(answer)], tools: row.tools }))
     .find(Boolean)
 }
+
+/** A query with the document that answers it, and documents that do not. */
+function tripletProblem(row: unknown): string | undefined {
+  if (!isObject(row)) return 'the line is not a JSON object'
+  for (const field of ['query', 'pos_doc']) {
+    if (!Object.hasOwn(row, field)) {
+      return `the row has no field "${field}" (it has: ${Object.keys(row).join(', ') || 'none'})`
+    }
+    if (!isFilled(row[field])) return `the field "${field}" is not a text with something in it`
+  }
+  const given = row.neg_doc ?? []
+  const negatives: unknown = typeof given === 'string' ? [given] : given
+  if (!Array.isArray(negatives)) return 'the field "neg_doc" is not a list of texts'
+  const empty = negatives.findIndex((each) => !isFilled(each))
+  if (empty >= 0) return `neg_doc[${empty}] is not a text with something in it`
+  const same = negatives.indexOf(row.pos_doc)
+  return same >= 0 ? `neg_doc[${same}] is the same text as pos_doc` : undefined
+}
+
+const isFilled = (value: unknown) => typeof value === 'string' && value.trim() !== ''
 
 function turnsOf(answer: unknown): unknown[] {
   if (typeof answer === 'string') return [{ role: 'assistant', content: answer }]

@@ -5,6 +5,7 @@ import type { Logger, ServiceContext } from '@open-nemo/runtime'
 import { parse } from 'yaml'
 import { z } from 'zod'
 import type { Seed } from './seeds.ts'
+import { isTunable } from './targets.ts'
 
 type Catalogue = ServiceContext['catalogue']
 
@@ -94,10 +95,13 @@ function targetBody(given: Named, catalogue: Catalogue): Named {
   const name = `${given.namespace}/${given.name}`.split('@')[0] ?? ''
   const hub = /^hf:\/\/([^@]+)/.exec(String(uri ?? ''))?.[1]
   const wanted = [base_model, hub, name].filter((each): each is string => typeof each === 'string')
-  const found = wanted.find((each) => isTunable(catalogue, each))
+  const found = wanted.find((each) => {
+    const model = catalogue.resolve(each)
+    return model !== undefined && isTunable(model)
+  })
   const body = { ...rest, enabled, ...(uri ? { model_uri: uri } : {}) }
   if (found) return { ...body, base_model: found, model_path: catalogue.resolve(found)?.id ?? found }
-  const tunable = catalogue.models.filter((m) => m.kind !== 'upstream' && !m.task).map((m) => m.id)
+  const tunable = catalogue.models.filter(isTunable).map((m) => m.id)
   const where = String(uri ?? '').startsWith('ngc://')
     ? 'its weights are in NGC, from which only an image of NVIDIA fetches them'
     : 'its weights are not here'
@@ -108,9 +112,4 @@ function targetBody(given: Named, catalogue: Catalogue): Named {
     status: 'failed',
     status_message: `${where}: add the model to models.json of the customizer, or set base_model to one of ${tunable.join(', ')}`,
   }
-}
-
-function isTunable(catalogue: Catalogue, name: string): boolean {
-  const model = catalogue.resolve(name)
-  return model !== undefined && model.kind !== 'upstream' && model.task === undefined
 }

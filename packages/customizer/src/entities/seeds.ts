@@ -29,13 +29,19 @@ export interface Seed {
   override?: boolean
 }
 
-/** What the trainer can do with every model; the first is what clients take that look at one option only. */
+/** What the trainer can do with every model that generates text; the first is what clients take that look at one option only. */
 const KINDS = (['sft', 'dpo'] as const).flatMap((training_type) =>
   (['lora', 'lora_merged', 'all_weights'] as const).map((finetuning_type) => ({
     training_type,
     finetuning_type,
   })),
 )
+
+/** Embedding models are whole models always: the engine loads no adapters beside them. */
+const EMBEDDING_KINDS = (['all_weights', 'lora_merged'] as const).map((finetuning_type) => ({
+  training_type: 'sft' as const,
+  finetuning_type,
+}))
 
 /** Rows of one pass; the trainer splits further by length, so that a pass fits the memory of a small machine. */
 const MICRO_BATCH_SIZE = 16
@@ -130,7 +136,7 @@ function seedsOf(catalogue: Catalogue): Seed[] {
           max_seq_length: config.max_seq_length,
           prompt_template: config.prompt_template,
           training_precision: 'bf16-mixed',
-          training_options: KINDS.map((kind) => ({
+          training_options: (model.task === 'embedding' ? EMBEDDING_KINDS : KINDS).map((kind) => ({
             ...kind,
             num_gpus: 1,
             num_nodes: 1,

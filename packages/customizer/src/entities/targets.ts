@@ -23,10 +23,13 @@ import {
   updateEntity,
 } from './store.ts'
 
+type Catalogue = ServiceContext['catalogue']
+type CatalogueModel = Catalogue['models'][number]
+
 export interface EntityRoutes {
   app: App
   db: Database
-  catalogue: ServiceContext['catalogue']
+  catalogue: Catalogue
   /** The id of an active job that uses a target, if any. */
   activeJobOf: (target: string) => Promise<string | undefined>
 }
@@ -159,12 +162,23 @@ export function registerTargets({ app, db, catalogue, activeJobOf }: EntityRoute
 }
 
 /** The base model's name when the catalogue has weights for it that can be tuned. Throws BASE_MODEL_UNKNOWN. */
-export function requireWeights(catalogue: ServiceContext['catalogue'], baseModel: string): string {
-  const model = catalogue.resolve(baseModel) ?? catalogue.resolve(baseModel.split('@')[0] ?? '')
-  if (model && model.kind !== 'upstream' && !model.task) return baseModel
-  const tunable = catalogue.models
-    .filter((m) => m.kind !== 'upstream' && !m.task)
-    .flatMap((m) => [m.id, ...m.names])
-  const facts = { name: baseModel, known: tunable.join(', ') || 'none', field: 'base_model' }
-  throw model?.task === 'embedding' ? errors.EMBEDDING_NOT_TUNABLE(facts) : errors.BASE_MODEL_UNKNOWN(facts)
+export function requireWeights(catalogue: Catalogue, baseModel: string): string {
+  const model = modelOf(catalogue, baseModel)
+  if (model && isTunable(model)) return baseModel
+  const tunable = catalogue.models.filter(isTunable).flatMap((m) => [m.id, ...m.names])
+  throw errors.BASE_MODEL_UNKNOWN({
+    name: baseModel,
+    known: tunable.join(', ') || 'none',
+    field: 'base_model',
+  })
+}
+
+/** The catalogue's model of this name, with or without a version. */
+export function modelOf(catalogue: Catalogue, name: string): CatalogueModel | undefined {
+  return catalogue.resolve(name) ?? catalogue.resolve(name.split('@')[0] ?? '')
+}
+
+/** Whether the trainer has a way to tune it: models that generate text or embed it, with weights here. */
+export function isTunable({ kind, task }: CatalogueModel): boolean {
+  return kind !== 'upstream' && task !== 'ranking'
 }

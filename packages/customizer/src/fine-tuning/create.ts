@@ -82,16 +82,18 @@ async function configFor(ctx: CreateContext, model: string): Promise<Entity> {
       )
       .map(referenceOf),
   )
-  const configs = (await readEntities(ctx.db, 'config')).filter(
-    (config) => referenceOf(config) === model || fitting.has(String(config.target)),
-  )
-  const config = configs.find((one) =>
+  const configs = (await readEntities(ctx.db, 'config')).filter((one) =>
     (one.training_options as TrainingOption[]).some(
       (option) => option.training_type === 'sft' && option.finetuning_type === 'lora',
     ),
   )
+  const config = configs.find((one) => referenceOf(one) === model || fitting.has(String(one.target)))
   if (config) return config
-  const known = [...new Set(targets.map((target) => String(target.base_model)))].join(', ')
+  const offered = new Set(configs.map((one) => String(one.target)))
+  const bases = targets
+    .filter((target) => offered.has(referenceOf(target)))
+    .map((target) => target.base_model)
+  const known = [...new Set(bases)].join(', ')
   throw errors.MODEL_NOT_TUNABLE({ name: model, known, field: 'model' })
 }
 

@@ -26,6 +26,7 @@ import { findByReference, referenceOf } from '../entities/references.ts'
 import { type Entity, readEntity } from '../entities/store.ts'
 import { requireWeights } from '../entities/targets.ts'
 import { integrationProblems } from '../integrations/trackers.ts'
+import { embeddingFields } from './embedding.ts'
 import type { JobTable } from './list.ts'
 import { type OutputModel, parseOutputModel } from './output-model.ts'
 import { initialState } from './progress.ts'
@@ -56,7 +57,8 @@ export async function createJob(
   refuseUnsupported(body.hyperparameters)
   const config = await resolveConfig(ctx.db, body.config)
   const target = await resolveTarget(ctx, config)
-  const hyperparameters = withDefaults(body.hyperparameters)
+  const embedding = embeddingFields(ctx.catalogue, String(target.base_model), body)
+  const hyperparameters = withDefaults(body.hyperparameters, embedding.task)
   const option = pickOption(config, hyperparameters)
   const output = body.output_model ? parseOutputModel(body.output_model, id) : null
   const source = {
@@ -82,6 +84,7 @@ export async function createJob(
       prompt_template: String(config.prompt_template ?? DEFAULT_TEMPLATE),
     },
     chat_prompt_template: chatTemplate,
+    ...embedding,
     tools: (body.dataset_parameters?.tools as Record<string, unknown>[] | null | undefined) ?? null,
     dataset: source.label,
     source,

@@ -2,6 +2,7 @@
 import type { FineTuningOrigin } from '@open-nemo/contract/customization/fine-tuning.ts'
 import type { Hyperparameters } from '@open-nemo/contract/customization/hyperparameters.ts'
 import type {
+  DatasetParameters,
   JobWarning,
   MetricValue,
   StatusLog,
@@ -29,6 +30,13 @@ export interface JobPayload {
     dataset_schema?: Record<string, unknown>
   }
   chat_prompt_template: string | null
+  /** Only in jobs that tune an embedding model. */
+  task?: 'embedding'
+  /** How such a job uses its rows. */
+  dataset_parameters?: Pick<
+    DatasetParameters,
+    'in_batch_negatives' | 'num_hard_negatives' | 'negative_sample_strategy'
+  >
   /** Tools for the chats that name none of their own. */
   tools: Record<string, unknown>[] | null
   dataset: string

@@ -16,7 +16,7 @@ export async function dataStep(ctx: SourceContext, run: Run): Promise<void> {
     source: run.payload.source,
     folder: join(run.workdir, 'data'),
     promptTemplate: run.payload.config_snapshot.prompt_template,
-    training: run.payload.hyperparameters.training_type,
+    training: run.payload.task ?? run.payload.hyperparameters.training_type,
     tools: run.payload.tools,
     signal: run.signal,
     onFile: (path: string) => void run.tell('EntityHandler_0_Running', `reading and checking ${path}`),

@@ -182,7 +182,7 @@ function modelEntity(ctx: ModelContext, run: Run, output: OutputModel): ModelCre
       status: 'upload_completed',
       backend_engine: 'hugging_face',
       gpu_arch: 'cpu',
-      precision: 'bf16-mixed',
+      precision: payload.task === 'embedding' ? 'fp32' : 'bf16-mixed',
       tensor_parallelism: 1,
     },
     ...(isWhole(run)

@@ -190,7 +190,7 @@ export function jobFile(args: {
   config: CustomizerConfig
 }): Record<string, unknown> {
   const { run, config } = args
-  const { hyperparameters, config_snapshot, has_warmup } = run.payload
+  const { hyperparameters, config_snapshot, has_warmup, task, dataset_parameters } = run.payload
   const { warmup_steps, seed, ...rest } = hyperparameters
   return {
     job_id: run.id,
@@ -200,6 +200,7 @@ export function jobFile(args: {
     training_files: run.state.data?.training ?? [],
     validation_files: run.state.data?.validation ?? [],
     prompt_template: config_snapshot.prompt_template,
+    ...(task && { task, dataset_parameters }),
     max_seq_length: config_snapshot.max_seq_length,
     seed,
     hyperparameters: {

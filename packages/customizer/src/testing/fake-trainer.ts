@@ -59,6 +59,10 @@ for (let step = resumed + 1; step <= total; step++) {
 }
 const output = join(workdir, 'output')
 mkdirSync(output, { recursive: true })
-writeFileSync(join(output, 'adapter_config.json'), JSON.stringify({ base_model: job.base_model }))
-writeFileSync(join(output, 'adapter_model.safetensors'), 'weights')
+if (job.hyperparameters.finetuning_type === 'lora') {
+  writeFileSync(join(output, 'adapter_config.json'), JSON.stringify({ base_model: job.base_model }))
+  writeFileSync(join(output, 'adapter_model.safetensors'), 'weights')
+} else {
+  writeFileSync(join(output, 'model.safetensors'), 'weights')
+}
 emit('completed', { best_epoch: epochs, best_step: total, train_loss: 0.5, val_loss: 0.6, steps: total })

@@ -17,7 +17,10 @@ type CatalogueModel = Catalogue['models'][number]
 const FAKE_TRAINER = fileURLToPath(new URL('./fake-trainer.ts', import.meta.url))
 export const CONFIG = 'smollm2/smollm2-135m-instruct@v1.0.0+cpu'
 
-/** A catalogue with the reference model, and Llama's name for it. */
+/** Config of the embedding model. */
+export const EMBEDDER = 'acme/embedder@v1.0.0+cpu'
+
+/** A catalogue with the reference model, Llama's name for it, and an embedding model. */
 export function testCatalogue(): Catalogue {
   const seeds = (namespace: string, name: string, target: string, config: string) => ({
     targets: [{ namespace, name, version: target, base_model: `${namespace}/${name}` }],
@@ -50,9 +53,20 @@ export function testCatalogue(): Catalogue {
     configs: [...own.configs, ...alias.configs],
     origin: 'builtin',
   }
+  const embedder: CatalogueModel = {
+    ...model,
+    ...seeds('acme', 'embedder', '1.0', 'v1.0.0+cpu'),
+    id: 'acme/embedder',
+    names: [],
+    namespace: 'acme',
+    name: 'embedder',
+    kind: 'hf',
+    task: 'embedding',
+  }
+  const models = [model, embedder]
   return {
-    models: [model],
-    resolve: (name) => (name === model.id || model.names.includes(name) ? model : undefined),
+    models,
+    resolve: (name) => models.find((each) => each.id === name || each.names.includes(name)),
     isAlias: (name) => name.startsWith('meta/'),
     ensureGguf: async () => ({ path: '/dev/null', sha256: '0' }),
     ensureFloatGguf: async () => undefined,

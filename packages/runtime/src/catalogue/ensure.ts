@@ -133,6 +133,8 @@ export async function ensureCheckpoint(
     return { dir: source.path, sha256: await folderSum(context, model, source.path) }
   }
   const gguf = await ensureGguf(context, model, onProgress)
+  // Published as a folder that transformers reads.
+  if (model.kind === 'hf') return { dir: dirname(gguf.path), sha256: gguf.sha256 }
   // Made before the entry's lock is taken: the environment has a lock of its own.
   const trainer = await ensureTrainerEnvironment(context.cacheDir, {
     ...(onProgress ? { onProgress } : {}),

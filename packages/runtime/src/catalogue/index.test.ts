@@ -5,7 +5,15 @@ import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, it } from 'node:test'
-import { addModel, loadCatalogue, localFile, PULLED, readGgufInfo, removeModel } from './index.ts'
+import {
+  addModel,
+  type Catalogue,
+  loadCatalogue,
+  localFile,
+  PULLED,
+  readGgufInfo,
+  removeModel,
+} from './index.ts'
 
 let home = ''
 beforeEach(async () => {
@@ -72,6 +80,21 @@ describe('loadCatalogue', () => {
     const versions = model?.configs.filter((c) => c.namespace === 'meta').map((c) => c.version)
     assert.deepEqual(versions, ['v1.0.0+A100', 'v1.0.0+80GB', 'v1.0.0+40GB', ''])
     await assert.rejects(load({ NEMO_LLAMA_ALIASES: 'maybe' }), /NEMO_LLAMA_ALIASES is "maybe"/)
+  })
+
+  it("tunes the embedding model under its own name, and under NVIDIA's when told to", async () => {
+    const own = await load()
+    const ofEmbedder = (catalogue: Catalogue) => catalogue.models.find((each) => each.task === 'embedding')
+    const names = (list: { namespace: string; name: string; version: string }[] = []) =>
+      list.map((each) => `${each.namespace}/${each.name}@${each.version}`)
+    assert.deepEqual(names(ofEmbedder(own)?.configs), ['sentence-transformers/all-MiniLM-L6-v2@v1.0.0+cpu'])
+    const aliased = await load({ NEMO_EMBEDDING_ALIASES: 'true' })
+    const model = ofEmbedder(aliased)
+    assert.ok(names(model?.configs).includes('nvidia/llama-3.2-nv-embedqa-1b@v2+A100'))
+    assert.ok(names(model?.targets).includes('nvidia/llama-3.2-nv-embedqa-1b@v2'))
+    for (const { base_model } of model?.targets ?? []) assert.equal(aliased.resolve(base_model), model)
+    assert.ok(aliased.isAlias('nvidia/llama-3.2-nv-embedqa-1b-v2'))
+    assert.ok(!own.isAlias('nvidia/llama-3.2-nv-embedqa-1b-v2'))
   })
 
   it('names the file, entry and field that is wrong', async () => {

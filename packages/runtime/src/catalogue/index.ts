@@ -6,7 +6,7 @@ import { CatalogueError } from './errors.ts'
 import { entryToModel, readEntries } from './file.ts'
 import { localFile } from './local-files.ts'
 import { modelOfStore } from './model-store.ts'
-import { embeddingModel, LLAMA_NAME, referenceModel } from './seeds.ts'
+import { EMBEDDING_NAMES, embeddingModel, LLAMA_NAME, referenceModel } from './seeds.ts'
 import type { Catalogue, CatalogueModel } from './types.ts'
 
 export { type AddModel, addModel, removeModel } from './add.ts'
@@ -27,7 +27,8 @@ export * from './types.ts'
 export async function loadCatalogue(args: { env: Env; home: string; cacheDir: string }): Promise<Catalogue> {
   const aliases = flag(args.env, 'NEMO_LLAMA_ALIASES')
   const entries = await readEntries(args.home)
-  const builtin = [referenceModel(aliases), embeddingModel(flag(args.env, 'NEMO_EMBEDDING_ALIASES'))]
+  const embeddingAliases = flag(args.env, 'NEMO_EMBEDDING_ALIASES')
+  const builtin = [referenceModel(aliases), embeddingModel(embeddingAliases)]
   const known = [...builtin, ...entries.map((entry) => entryToModel(entry, args.home))]
   const context = { cacheDir: args.cacheDir, env: args.env }
   const only = await modelOfStore(context, known)
@@ -43,7 +44,9 @@ export async function loadCatalogue(args: { env: Env; home: string; cacheDir: st
   return {
     models,
     resolve: (name) => byName.get(name),
-    isAlias: (name) => aliases && withoutVersion(name) === LLAMA_NAME,
+    isAlias: (name) =>
+      (aliases && withoutVersion(name) === LLAMA_NAME) ||
+      (embeddingAliases && EMBEDDING_NAMES.includes(withoutVersion(name))),
     ensureGguf: (model, onProgress) => ensureGguf(context, model, onProgress),
     ensureFiles: (model, onProgress) => ensureFiles(context, model, onProgress),
     ensureFloatGguf: (model, maxBytes) => ensureFloatGguf(context, model, maxBytes),

