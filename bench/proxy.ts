@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { Agent, request } from 'node:http'
 import { join } from 'node:path'
@@ -12,7 +13,10 @@ const ROUNDS = 3
 const ROUND_SECONDS = 4
 /** What the mock upstream takes for an answer at least; up to 15 ms more, so that the clients do not march in step. */
 const DELAY_MS = 20
+/** The newest one whose parts are all on PyPI. */
 const LITELLM = 'litellm[proxy]==1.106.12'
+/** LiteLLM does not start without one; the others do not ask for it. */
+const KEY = `sk-${randomBytes(24).toString('hex')}`
 
 /**
  * What passing a chat through to an upstream adds, at 32 connections: the mock upstream alone, behind the NIM, and
@@ -133,7 +137,7 @@ async function shoot({ what, base, model }: Way, stream: boolean): Promise<Resul
   const headers = {
     'content-type': 'application/json',
     'content-length': body.length,
-    authorization: 'Bearer sk-bench',
+    authorization: `Bearer ${KEY}`,
   }
   const one = () =>
     new Promise<void>((resolve, reject) => {
@@ -205,8 +209,17 @@ async function startLitellm(dir: string, upstream: string): Promise<Peer> {
   const config = join(dir, 'litellm.yaml')
   const params = { model: 'openai/mock', api_base: `${upstream}/v1`, api_key: 'bench-key' }
   await writeFile(config, JSON.stringify({ model_list: [{ model_name: 'mock', litellm_params: params }] }))
-  const args = ['--config', config, '--port', `${port}`, '--host', '127.0.0.1']
-  const child = spawn(join(python, '..', 'litellm'), args, { stdio: 'ignore' })
+  const args = [
+    '-m',
+    'litellm.proxy.proxy_cli',
+    '--config',
+    config,
+    '--port',
+    `${port}`,
+    '--host',
+    '127.0.0.1',
+  ]
+  const child = spawn(python, args, { env: { ...process.env, LITELLM_MASTER_KEY: KEY }, stdio: 'ignore' })
   const stop = () => void child.kill()
   await until200(`${base}/health/liveliness`, 120_000).catch((err: unknown) => {
     stop()
