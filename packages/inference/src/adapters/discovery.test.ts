@@ -51,6 +51,27 @@ test('an adapter of the entity store is served under its name, with its base as 
   assert.deepEqual([listed.root, listed.parent, listed.created], [MODEL, MODEL, 1767225601])
 })
 
+test('a deployment serves a model without its version too, and the version deployed last', async () => {
+  const deployments = '/v1/deployment/model-deployments'
+  const names = async () => {
+    const { data } = await (await t.app.request('/v1/models')).json()
+    return data.map((m: { id: string }) => m.id).filter((id: string) => id.startsWith('ns/'))
+  }
+  const nim_deployment = { image_name: 'nim', image_tag: '1', gpu: 1 }
+  assert.equal((await chat('ns/a')).status, 404)
+  for (const model of ['ns/a@v0', 'ns/a@v1']) {
+    const body = { name: model.replace(/\W/g, '-'), namespace: 'ns', config: { model, nim_deployment } }
+    assert.equal((await t.post(deployments, body)).status, 200)
+  }
+  assert.deepEqual(await names(), ['ns/a@v1', 'ns/a'])
+  assert.equal((await (await chat('ns/a')).json()).model, 'ns/a')
+  assert.match(t.engine.asked.at(-1)?.adapter?.key ?? '', /^[0-9a-f]{64}$/)
+  await t.app.request(`${deployments}/ns/ns-a-v1`, { method: 'DELETE' })
+  assert.deepEqual(await names(), ['ns/a@v1'])
+  assert.equal((await chat('ns/a')).status, 404)
+  await t.app.request(`${deployments}/ns/ns-a-v0`, { method: 'DELETE' })
+})
+
 test('a look that finds nothing new is one small request', async () => {
   await refresh()
   const before = t.calls.length

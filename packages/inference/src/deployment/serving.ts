@@ -26,8 +26,10 @@ const AGAIN_MS = 3000
 export interface Serving {
   /** Whether the models of a deployment answer; asking starts what is not started yet. */
   status(deployed: Deployed): DeploymentStatus
-  /** Replaces what is served by deployments of external servers. */
+  /** Replaces what is deployed: models of external servers, and the names of models here. */
   set(all: Deployed[]): void
+  /** The model `ns/name@version` that a deployment serves as `ns/name`, as a NIM of its own would. */
+  versionOf(name: string): string | undefined
   upstreams(): UpstreamEntry[]
   find(name: string): UpstreamEntry | undefined
 }
@@ -39,6 +41,7 @@ export function createServing(
 ): Serving {
   const probes = new Map<string, Probe>()
   let external: Deployed[] = []
+  let versions = new Map<string, string>()
 
   const probe = (deployment: Entity, endpoint: ExternalEndpoint): Probe => {
     const key = `${deployment.id} ${deployment.updated_at} ${endpoint.host_url}`
@@ -97,10 +100,12 @@ export function createServing(
     status,
     set: (all) => {
       external = all.filter(({ config }) => config.external_endpoint)
+      versions = new Map(all.sort(byChange).flatMap(({ config }) => versionIn(config)))
       const ids = new Set(external.map(({ deployment }) => deployment.id))
       for (const key of probes.keys()) if (!ids.has(key.split(' ')[0] ?? '')) probes.delete(key)
       for (const each of external) served(each)
     },
+    versionOf: (name) => versions.get(name),
     upstreams: () => external.flatMap(served),
     find: (name) => external.flatMap(served).find(({ id }) => id === name),
   }
@@ -112,6 +117,15 @@ export function modelName(config: Record<string, unknown>): string | undefined {
   if (typeof model === 'string') return model
   const { namespace, name } = (model ?? {}) as { namespace?: string | null; name?: string | null }
   return name ? `${namespace || 'default'}/${name}` : undefined
+}
+
+/** Of two versions the one that was deployed last is served. */
+const byChange = (a: Deployed, b: Deployed) => (a.deployment.updated_at < b.deployment.updated_at ? -1 : 1)
+
+function versionIn(config: Record<string, unknown>): [string, string][] {
+  const name = modelName(config) ?? ''
+  const at = name.lastIndexOf('@')
+  return at > 0 && !config.external_endpoint ? [[name.slice(0, at), name]] : []
 }
 
 const rolledOut = (deployment: Entity): DeploymentStatus => ({

@@ -5,6 +5,7 @@ import type { ServiceContext } from '@open-nemo/runtime'
 import type { AdapterEntry, Discovery, UpstreamEntry } from '../adapters/discovery.ts'
 import type { WholeEntry } from '../adapters/whole-models.ts'
 import type { InferenceConfig } from '../config.ts'
+import type { Serving } from '../deployment/serving.ts'
 import type { Embedder, Embedders } from '../embedding/embedders.ts'
 import type { AdapterFile } from '../engine/types.ts'
 import type { Ranker, Rankers } from '../ranking/rankers.ts'
@@ -37,13 +38,19 @@ export function createServedModels(args: {
   embedders: Embedders
   rankers: Rankers
   discovery: Discovery
-  /** Models of deployed external servers. */
-  deployed?: { upstreams(): UpstreamEntry[]; find(name: string): UpstreamEntry | undefined }
+  /** Models of deployed external servers, and the names without a version that deployments give to models. */
+  deployed?: Pick<Serving, 'upstreams' | 'find' | 'versionOf'>
   /** When the service started, in seconds. */
   started: number
 }): ServedModels {
   const { catalogue, bases, embedders, rankers, discovery, config, started } = args
   const deployed = () => args.deployed?.upstreams() ?? []
+  const namesOf = (id: string) => {
+    const plain = id.replace(/@[^@]*$/, '')
+    const isServed =
+      args.deployed?.versionOf(plain) === id && !catalogue.resolve(plain) && !discovery.find(plain)
+    return isServed ? [id, plain] : [id]
+  }
 
   const list = () => [
     ...catalogue.models.flatMap((model) =>
@@ -60,30 +67,30 @@ export function createServedModels(args: {
     ),
     ...discovery.adapters().flatMap(({ id, base, created, state }) =>
       state.is === 'ready'
-        ? [
+        ? namesOf(id).map((name) =>
             modelData({
-              id,
+              id: name,
               root: base.model.id,
               parent: base.model.id,
               created,
               length: maxLength(config, base.model),
               owner: 'open-nemo',
             }),
-          ]
+          )
         : [],
     ),
     ...discovery.wholes().flatMap(({ id, parent, created, whole }) =>
       whole.is === 'ready'
-        ? [
+        ? namesOf(id).map((name) =>
             modelData({
-              id,
+              id: name,
               root: id,
               parent: parent.id,
               created,
-              length: maxLength(config, whole.model.model),
+              length: maxLength(config, parent),
               owner: 'open-nemo',
             }),
-          ]
+          )
         : [],
     ),
     ...[...discovery.upstreams(), ...deployed()]
@@ -95,7 +102,10 @@ export function createServedModels(args: {
 
   // A name without a namespace is one of "default".
   const entryOf = (name: string) =>
-    discovery.find(name) ?? args.deployed?.find(name) ?? discovery.find(`default/${name}`)
+    discovery.find(name) ??
+    args.deployed?.find(name) ??
+    discovery.find(`default/${name}`) ??
+    discovery.find(args.deployed?.versionOf(name) ?? '')
   const adapterOf = (name: string) => {
     const entry = catalogue.resolve(name) ? undefined : entryOf(name)
     return entry && 'state' in entry ? entry : undefined
@@ -167,7 +177,7 @@ function fromAdapter(name: string, { base, state }: AdapterEntry): Served {
 }
 
 function fromWhole(name: string, { whole, parent }: WholeEntry): Served {
-  if (whole.is === 'ready') return { kind: 'local', name, base: whole.model }
+  if (whole.is === 'ready') return { ...whole.served, name }
   if (!whole.final) {
     throw errors.MODEL_LOADING({ model: name, progress: whole.reason }).with({ 'retry-after': '2' })
   }
