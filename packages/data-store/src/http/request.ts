@@ -82,9 +82,12 @@ export async function pour(c: Context<AppEnv>, sink: ByteSink): Promise<void> {
     const take = (chunk: Buffer) => {
       received += chunk.length
       writing = sink.write(chunk)
-      if (!writing) return
+      if (!writing) return free(chunk)
       incoming.pause()
-      writing.then(() => incoming.resume(), fail)
+      writing.then(() => {
+        free(chunk)
+        incoming.resume()
+      }, fail)
     }
     incoming.on('data', take)
     incoming.once('end', () => Promise.resolve(writing).then(() => resolve(), fail))
@@ -93,6 +96,16 @@ export async function pour(c: Context<AppEnv>, sink: ByteSink): Promise<void> {
       if (!incoming.readableEnded) cutShort()
     })
   })
+}
+
+/**
+ * Gives the memory of a piece back at once. Left to the collector of garbage, the pieces of a gigabyte make it look
+ * through the whole heap some thirty times, which costs more than all the rest of an upload.
+ */
+function free(chunk: Buffer): void {
+  const { buffer } = chunk
+  // Small pieces may share theirs with others.
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === chunk.length) buffer.transfer(0)
 }
 
 /** Says STORE_FULL instead of an internal error when the disk is full. */
