@@ -46,6 +46,7 @@ export async function startInference(
     }),
     store: createDataStoreClient({ baseUrl: ctx.urls['data-store'], fetch }),
     bases,
+    embedders,
     dir: join(ctx.dataDir, 'adapters'),
     log,
     intervalMs: config.NIM_PEFT_REFRESH_INTERVAL * 1000,

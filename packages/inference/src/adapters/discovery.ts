@@ -4,6 +4,7 @@ import { parseFilesUrl } from '@open-nemo/contract/data-store/refs.ts'
 import type { EntityStoreClient } from '@open-nemo/contract/entity-store/client.ts'
 import { MASKED_KEY, type Model } from '@open-nemo/contract/entity-store/schemas.ts'
 import type { Logger } from '@open-nemo/runtime'
+import type { Embedders } from '../embedding/embedders.ts'
 import { EngineError } from '../engine/types.ts'
 import type { BaseModel, BaseModels } from '../models/base-models.ts'
 import { type Artifact, fetchAdapter, sweepArtifacts } from './artifact.ts'
@@ -28,7 +29,7 @@ export interface UpstreamEntry {
 
 export interface Discovery {
   adapters(): AdapterEntry[]
-  /** Models tuned in all their weights. */
+  /** Models tuned in all their weights, those that embed among them. */
   wholes(): WholeEntry[]
   upstreams(): UpstreamEntry[]
   find(id: string): AdapterEntry | WholeEntry | UpstreamEntry | undefined
@@ -41,6 +42,7 @@ export interface DiscoveryOptions {
   entities: EntityStoreClient
   store: DataStoreClient
   bases: BaseModels
+  embedders: Pick<Embedders, 'parent' | 'weightsOf' | 'tuned'>
   dir: string
   log: Logger
   intervalMs: number

@@ -12,8 +12,9 @@ import { writeInThread } from '../gguf/in-thread.ts'
 import type { WeightType } from '../gguf/quantize.ts'
 import { download } from './artifact.ts'
 
-/** Raised when the conversion changes what it writes: files made before are then made anew. */
+/** Raised when a conversion changes what it writes: files made before are then made anew. */
 const FORMAT = 1
+const EMBEDDING_FORMAT = 1
 /** Half the size of f16 and twice as quick; what it changes of a weight is less than a hundredth of its block's largest. */
 const TYPE: WeightType = 'q8_0'
 const MAX_TEMPLATE = 1024 ** 2
@@ -28,21 +29,29 @@ export interface WholeArtifact {
   template: string | undefined
 }
 
+/** What a whole model was tuned from: the file of a model that generates text, or the folder of one that embeds. */
+export interface WholeBase {
+  path: string
+  sha256: string
+  isFolder?: boolean
+}
+
 /**
  * The GGUF file of a whole model in the data store (`model.safetensors`), downloaded and converted unless it is here
- * already. `base` is the file of the model that it was tuned from.
+ * already.
  */
 export async function fetchWhole(args: {
   store: DataStoreClient
   target: RevisionTarget
-  base: { path: string; sha256: string }
+  base: WholeBase
   dir: string
   signal: AbortSignal
 }): Promise<WholeArtifact> {
   const { store, target, base, dir, signal } = args
   const commit = await store.resolveRevision(target)
+  const kind = base.isFolder ? ['embedding', EMBEDDING_FORMAT] : ['whole', FORMAT, TYPE]
   const key = createHash('sha256')
-    .update(JSON.stringify(['whole', FORMAT, TYPE, target.type, target.id, commit, base.sha256]))
+    .update(JSON.stringify([...kind, target.type, target.id, commit, base.sha256]))
     .digest('hex')
   const path = join(dir, `${key}.gguf`)
   const facts = join(dir, `${key}.json`)
@@ -62,7 +71,10 @@ export async function fetchWhole(args: {
       createWriteStream(`${tmp}.safetensors`),
       { signal },
     )
-    await writeInThread({ base: base.path, weights: `${tmp}.safetensors`, to: tmp, type: TYPE })
+    const files = { weights: `${tmp}.safetensors`, to: tmp }
+    await writeInThread(
+      base.isFolder ? { folder: base.path, ...files } : { base: base.path, type: TYPE, ...files },
+    )
     await writeFile(
       facts,
       JSON.stringify({ repository: target.id, commit, base_sha256: base.sha256, template }),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, beforeEach, test } from 'node:test'
@@ -9,11 +9,14 @@ import { UpstreamError } from '@open-nemo/contract'
 import type { DataStoreClient } from '@open-nemo/contract/data-store/client.ts'
 import type { Model } from '@open-nemo/contract/entity-store/schemas.ts'
 import { silentLogger } from '@open-nemo/runtime'
+import type { Embedder } from '../embedding/embedders.ts'
+import { tinyBert } from '../embedding/testing.ts'
 import type { BaseModel, BaseModels, CatalogueModel } from '../models/base-models.ts'
 import { createWholeModels } from './whole-models.ts'
 
 const fixture = (name: string) => fileURLToPath(new URL(`../gguf/fixture/${name}`, import.meta.url))
 const PARENT = { id: 'acme/base', kind: 'gguf' } as CatalogueModel
+const EMBEDDER = { id: 'acme/embedder', kind: 'hf', task: 'embedding' } as CatalogueModel
 
 let dir: string
 const dirs: string[] = []
@@ -52,8 +55,16 @@ function world() {
       } as unknown as BaseModel
     },
   } as unknown as BaseModels
+  const embedders = {
+    parent: (name: string) => (name === EMBEDDER.id ? EMBEDDER : undefined),
+    weightsOf: async () => ({ path: dir, sha256: 'folder', isFolder: true as const }),
+    tuned: (id: string) => {
+      made.push({ id, template: undefined, stopped: false })
+      return { engine: { stop: async () => undefined } } as unknown as Embedder
+    },
+  }
   const signal = new AbortController().signal
-  const open = () => createWholeModels({ store, bases, dir, log: silentLogger(), signal })
+  const open = () => createWholeModels({ store, bases, embedders, dir, log: silentLogger(), signal })
   return {
     files,
     calls,
@@ -122,6 +133,24 @@ test('adapters, upstreams, the catalogue and models of unknown bases are no whol
   ]
   await wholes.update(stream(...others.map(entity)))
   assert.deepEqual(wholes.entries(), [])
+})
+
+test('a model tuned from one that embeds becomes an embedder of its own, when its weights fit', async () => {
+  const on = world()
+  const wholes = on.open()
+  const { files, weights } = tinyBert()
+  for (const [name, body] of Object.entries(files)) await writeFile(join(dir, name), body)
+  const model = (updated_at: string) => entity({ base_model: 'acme/embedder@1.0', updated_at })
+  on.files.set('model.safetensors', Buffer.from(weights({ without: 'embeddings.LayerNorm.bias' })))
+  await wholes.update(stream(model('one')))
+  const [failed] = wholes.entries()
+  assert.ok(failed?.whole.is === 'failed')
+  assert.match(failed.whole.reason, /it has no embeddings\.LayerNorm\.bias/)
+  on.files.set('model.safetensors', Buffer.from(weights()))
+  await wholes.update(stream(model('two')))
+  const [entry] = wholes.entries()
+  assert.ok(entry?.whole.is === 'ready')
+  assert.deepEqual([entry.whole.served.kind, entry.parent, on.made.length], ['embedding', EMBEDDER, 1])
 })
 
 test('what can pass is tried again, what cannot is told', async () => {

@@ -3,9 +3,13 @@ import type { DataStoreClient } from '@open-nemo/contract/data-store/client.ts'
 import { parseFilesUrl } from '@open-nemo/contract/data-store/refs.ts'
 import type { Model } from '@open-nemo/contract/entity-store/schemas.ts'
 import type { Logger } from '@open-nemo/runtime'
+import type { Embedder, Embedders } from '../embedding/embedders.ts'
 import type { BaseModel, BaseModels, CatalogueModel } from '../models/base-models.ts'
 import { isFinal, nameOf, RETRY_MS, seconds } from './entities.ts'
 import { fetchWhole } from './whole-artifact.ts'
+
+/** What answers for a whole model, by what it was tuned from. */
+export type WholeServed = { kind: 'local'; base: BaseModel } | { kind: 'embedding'; embedder: Embedder }
 
 /** A model of the entity store that was tuned in all its weights, as far as it has come. */
 export interface WholeEntry {
@@ -14,7 +18,7 @@ export interface WholeEntry {
   parent: CatalogueModel
   /** When the entity was made, in seconds. */
   created: number
-  whole: { is: 'ready'; key: string; model: BaseModel } | { is: 'failed'; reason: string; final: boolean }
+  whole: { is: 'ready'; key: string; served: WholeServed } | { is: 'failed'; reason: string; final: boolean }
 }
 
 interface Known {
@@ -29,16 +33,17 @@ export type WholeModels = ReturnType<typeof createWholeModels>
 export function createWholeModels(options: {
   store: DataStoreClient
   bases: BaseModels
+  embedders: Pick<Embedders, 'parent' | 'weightsOf' | 'tuned'>
   dir: string
   log: Logger
   signal: AbortSignal
 }) {
-  const { bases, log, signal } = options
+  const { bases, embedders, log, signal } = options
   const known = new Map<string, Known>()
 
   async function forget(id: string, { whole }: WholeEntry): Promise<void> {
     known.delete(id)
-    if (whole.is === 'ready') await whole.model.engine.stop()
+    if (whole.is === 'ready') await engineOf(whole.served).stop()
     log.info({ model: id }, 'tuned model is gone')
   }
 
@@ -70,14 +75,21 @@ export function createWholeModels(options: {
 
   async function prepare(id: string, model: Model, parent: CatalogueModel, old: WholeEntry | undefined) {
     const target = parseFilesUrl(model.artifact?.files_url ?? '', 'artifact.files_url')
-    const base = await bases.weightsOf(parent)
+    const isEmbedding = parent.task === 'embedding'
+    const base = await (isEmbedding ? embedders : bases).weightsOf(parent)
     const artifact = await fetchWhole({ store: options.store, target, base, dir: options.dir, signal })
     const before = old?.whole.is === 'ready' ? old.whole : undefined
     if (before?.key === artifact.key) return before
-    await before?.model.engine.stop()
+    if (before) await engineOf(before.served).stop()
     log.info({ model: id, parent: parent.id }, 'tuned model is served')
-    return { is: 'ready' as const, key: artifact.key, model: bases.tuned(id, parent, artifact) }
+    const served: WholeServed = isEmbedding
+      ? { kind: 'embedding', embedder: embedders.tuned(id, parent, artifact) }
+      : { kind: 'local', base: bases.tuned(id, parent, artifact) }
+    return { is: 'ready' as const, key: artifact.key, served }
   }
+
+  /** The catalogue's model of this name, when it can be tuned. */
+  const tunable = (name: string) => bases.parent(name) ?? embedders.parent(name)
 
   return {
     entries: () => [...known.values()].map((each) => each.entry),
@@ -90,7 +102,7 @@ export function createWholeModels(options: {
     async update(models: AsyncIterable<Model>): Promise<void> {
       const found = new Map<string, { model: Model; parent: CatalogueModel }>()
       for await (const model of models) {
-        const parent = parentOf(bases, model)
+        const parent = parentOf(tunable, model)
         if (parent) found.set(nameOf(model), { model, parent })
       }
       for (const [id, { entry }] of known) if (!found.has(id)) await forget(id, entry)
@@ -100,9 +112,14 @@ export function createWholeModels(options: {
 }
 
 /** The catalogue's model that this one was tuned from; undefined for what is not to be served from its files. */
-function parentOf(bases: BaseModels, model: Model): CatalogueModel | undefined {
+function parentOf(
+  tunable: (name: string) => CatalogueModel | undefined,
+  model: Model,
+): CatalogueModel | undefined {
   const { artifact, base_model: base } = model
   if (model.peft || model.api_endpoint || artifact?.status !== 'upload_completed') return undefined
-  if (typeof base !== 'string' || bases.parent(nameOf(model))) return undefined
-  return bases.parent(base) ?? bases.parent(base.replace(/@[^@]*$/, ''))
+  if (typeof base !== 'string' || tunable(nameOf(model))) return undefined
+  return tunable(base) ?? tunable(base.replace(/@[^@]*$/, ''))
 }
+
+const engineOf = (served: WholeServed) => (served.kind === 'local' ? served.base : served.embedder).engine

@@ -2,6 +2,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
+import { checkShape, WeightsFormatError } from '../gguf/whole.ts'
 import { type GgufTensor, type GgufValue, writeGguf } from '../lora/gguf-writer.ts'
 import { readSafetensors, toFloat32 } from '../lora/safetensors.ts'
 
@@ -46,22 +47,57 @@ export function ggufName(name: string): string | undefined {
   return layer === undefined ? `${to}.${kind}` : `blk.${layer}.${to}.${kind}`
 }
 
+const WEIGHTS = 'model.safetensors'
+/** What other programs write beside the weights, and embeddings do not need. */
+const UNUSED = /(^|\.)(pooler\.dense\.(weight|bias)|embeddings\.position_ids)$/
+
 /**
  * Writes a folder of a BERT sentence model (config.json, vocab.txt, model.safetensors) as GGUF with 32-bit weights
- * and mean pooling. Throws when the folder holds another architecture.
+ * and mean pooling; `file` has other weights of the same model. Throws when the folder holds another architecture.
  */
-export async function writeBertGguf(folder: string, to: string): Promise<void> {
+export async function writeBertGguf(folder: string, to: string, file = join(folder, WEIGHTS)): Promise<void> {
   const [config, vocabulary, weights] = await Promise.all([
     readFile(join(folder, 'config.json'), 'utf8').then((text) => bertConfig.parse(JSON.parse(text))),
     readVocabulary(folder),
-    readFile(join(folder, 'model.safetensors')),
+    readFile(file),
   ])
   const tensors: GgufTensor[] = []
-  for (const [name, tensor] of readSafetensors(weights, (each) => ggufName(each) !== undefined)) {
+  for (const [name, tensor] of readSafetensors(weights, isNeeded)) {
     tensors.push({ name: ggufName(name) ?? name, shape: tensor.shape, data: toFloat32(tensor) })
   }
   await writeFile(to, writeGguf(bertMetadata(config, vocabulary), tensors))
 }
+
+/**
+ * The same with weights that were tuned from those of the folder: a safetensors file that nobody has to trust. Throws
+ * WeightsFormatError or SafetensorsError when it has other tensors, other shapes or what is no number.
+ */
+export async function writeTunedBertGguf(args: {
+  folder: string
+  weights: string
+  to: string
+}): Promise<void> {
+  const [own, given] = await Promise.all([
+    readFile(join(args.folder, WEIGHTS)).then((file) => readSafetensors(file, isNeeded)),
+    readFile(args.weights).then((file) => readSafetensors(file, (name) => !UNUSED.test(name))),
+  ])
+  const left = new Map([...given].map(([name, tensor]) => [ggufName(name) ?? name, { name, tensor }]))
+  for (const [name, { shape }] of own) {
+    const key = ggufName(name) ?? name
+    const found = left.get(key)
+    if (!found) throw new WeightsFormatError(`it has no ${name}`)
+    checkShape(found.name, found.tensor.shape, shape)
+    if (!toFloat32(found.tensor).every(Number.isFinite)) {
+      throw new WeightsFormatError(`${found.name} has values that are not numbers`)
+    }
+    left.delete(key)
+  }
+  const [extra] = left.values()
+  if (extra) throw new WeightsFormatError(`it has ${extra.name.slice(0, 200)}, which its base model has not`)
+  await writeBertGguf(args.folder, args.to, args.weights)
+}
+
+const isNeeded = (name: string) => ggufName(name) !== undefined
 
 /** The tokens of a folder's vocab.txt, one a line. */
 export async function readVocabulary(folder: string): Promise<string[]> {

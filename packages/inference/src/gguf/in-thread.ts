@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
+import { writeTunedBertGguf } from '../embedding/bert-gguf.ts'
 import type { WeightType } from './quantize.ts'
 import { WeightsFormatError, writeWholeGguf } from './whole.ts'
 
-interface Job {
-  base: string
-  weights: string
-  to: string
-  type: WeightType
-}
+/** Weights of a model that generates text, or of one that embeds it, whose base is a folder. */
+type Job =
+  | { base: string; weights: string; to: string; type: WeightType }
+  | { folder: string; weights: string; to: string }
 
 type Answer = { refused: string; isFinal: boolean } | { done: true }
 
-/** writeWholeGguf in a thread of its own: it computes for seconds, and requests go on meanwhile. */
+/** The conversion in a thread of its own: it computes for seconds, and requests go on meanwhile. */
 export function writeInThread(job: Job): Promise<void> {
   return new Promise((resolve, reject) => {
     const worker = new Worker(new URL(import.meta.url), {
@@ -31,7 +30,8 @@ export function writeInThread(job: Job): Promise<void> {
 if (!isMainThread && parentPort && workerData?.wholeGguf) {
   let answer: Answer
   try {
-    await writeWholeGguf(workerData.wholeGguf as Job)
+    const job = workerData.wholeGguf as Job
+    await ('folder' in job ? writeTunedBertGguf(job) : writeWholeGguf(job))
     answer = { done: true }
   } catch (err) {
     const isFinal = err instanceof Error && ['WeightsFormatError', 'SafetensorsError'].includes(err.name)

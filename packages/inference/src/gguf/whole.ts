@@ -95,7 +95,8 @@ function sourceName(name: string, source: SafetensorsFile): string | undefined {
   throw new WeightsFormatError(`it has no ${from}`)
 }
 
-function checkShape(name: string, given: number[], wanted: number[]): void {
+/** Throws WeightsFormatError when a tensor has another shape than its base's. */
+export function checkShape(name: string, given: number[], wanted: number[]): void {
   if (given.join() === wanted.join()) return
   throw new WeightsFormatError(
     `${name} has the shape [${given.join(', ')}], and its base model [${wanted.join(', ')}]`,
