@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { invalid, newId, nowMicros } from '@open-nemo/contract'
+import type { Secrets } from '@open-nemo/contract/secrets.ts'
 import type { Kind } from './kinds.ts'
-import { type Secrets, secretsOutside, takeSecrets } from './secrets.ts'
+import { secretsOutside, takeSecrets } from './secrets.ts'
 
 type Tree = Record<string, unknown>
 

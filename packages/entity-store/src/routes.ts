@@ -9,10 +9,10 @@ import {
   parseListQuery,
 } from '@open-nemo/contract'
 import { entityStoreErrors as errors } from '@open-nemo/contract/entity-store/errors.ts'
+import { unmaskSecrets } from '@open-nemo/contract/secrets.ts'
 import { type App, type Database, type RouteInput, route } from '@open-nemo/runtime'
 import { newEntity } from './document.ts'
 import { KINDS, type Kind } from './kinds.ts'
-import { restoreSecrets } from './secrets.ts'
 import {
   deleteEntity,
   deleteNamespace,
@@ -145,7 +145,7 @@ async function removeNamespace(db: Database, kind: Kind, key: Key): Promise<stri
 
 /** The text of an answer; secrets are there only when the platform itself asks. */
 function publicText({ doc, secrets }: StoredText): string {
-  return secrets ? JSON.stringify(restoreSecrets(JSON.parse(doc), secrets)) : doc
+  return secrets ? JSON.stringify(unmaskSecrets(JSON.parse(doc), secrets)) : doc
 }
 
 function jsonText(text: string): Response {

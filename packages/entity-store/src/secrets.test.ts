@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { restoreSecrets, secretsOutside, takeSecrets } from './secrets.ts'
+import { unmaskSecrets } from '@open-nemo/contract/secrets.ts'
+import { secretsOutside, takeSecrets } from './secrets.ts'
 
 test('keys are taken out at any depth and put back where they were', () => {
   const original = {
@@ -13,7 +14,7 @@ test('keys are taken out at any depth and put back where they were', () => {
   const secrets = takeSecrets(doc, undefined)
   assert.deepEqual(secrets, { '/api_endpoint/api_key': 'a', '/list/0/x~1y~0z/api_key': 'b' })
   assert.doesNotMatch(JSON.stringify(doc), /"[ab]"/)
-  assert.deepEqual(restoreSecrets(doc, secrets), original)
+  assert.deepEqual(unmaskSecrets(doc, secrets), original)
 })
 
 test('a mask keeps the stored key only beside the same url', () => {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+
 import type { ListQuery } from '@open-nemo/contract'
+import type { Secrets } from '@open-nemo/contract/secrets.ts'
 import type { Database, Queryable } from '@open-nemo/runtime'
 import { type Entity, patchedEntity } from './document.ts'
 import { KINDS, type Kind } from './kinds.ts'
-import type { Secrets } from './secrets.ts'
 import type { Where } from './where.ts'
 
 /** A row as answers need it: the document as JSON text, which is sent on as it is. */

@@ -3,9 +3,6 @@ import { z } from 'zod'
 import { customFields } from '../common.ts'
 import { entityName, entityPathName } from '../names.ts'
 
-/** What stands in public answers where a stored `api_key` is. */
-export const MASKED_KEY = '******'
-
 /** Carries the platform's own token, with which services read api keys in clear. Never sent by users. */
 export const INTERNAL_TOKEN_HEADER = 'x-nemo-internal-token'
 

@@ -3,9 +3,6 @@ import { z } from 'zod'
 import { customFields, ownership } from '../common.ts'
 import { entityName, entityPathName } from '../names.ts'
 
-/** What stands in answers where a stored secret is. */
-export const MASKED_SECRET = '******'
-
 export const TARGET_TYPES = ['model', 'cached_outputs', 'retriever', 'rag', 'rows', 'dataset'] as const
 export type TargetType = (typeof TARGET_TYPES)[number]
 

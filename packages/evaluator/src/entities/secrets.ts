@@ -1,64 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
-import { invalid, walkFields } from '@open-nemo/contract'
-import { MASKED_SECRET } from '@open-nemo/contract/evaluation/schemas.ts'
+import {
+  MASK,
+  maskSecrets,
+  type SecretFields,
+  type Secrets,
+  toPointer,
+  unmaskSecrets,
+} from '@open-nemo/contract/secrets.ts'
 
-/** Secret values taken out of a document, by JSON pointer. */
-export type Secrets = Record<string, string>
+export type { Secrets }
+
 type Tree = Record<string, unknown>
 
 /** Fields whose text is a secret, such as `api_key`, `hf_token`, `Authorization`. */
 const SECRET_FIELD =
   /^(.*[_-])?(api[_-]?key|token|password|secret|secret[_-]?key|access[_-]?key|authorization)$/i
 
-/**
- * Replaces each secret in `value` by a mask, in place, and returns what was there. A field that holds the mask keeps
- * what `previous` has at that place, and only while the `url` beside it is the same: else whoever may change a URL
- * could have the key sent to a server of their own. Throws a 422 for text that PostgreSQL cannot hold, for nesting
- * that is too deep, and for a mask that stands for nothing.
- */
-export function takeSecrets(value: Tree, previous?: { doc: Tree; secrets: Secrets }): Secrets {
-  const found: Secrets = {}
+const FIELDS: SecretFields = {
+  isSecret: (key) => SECRET_FIELD.test(key),
   /** A URL given back as it was answered keeps the user and password that it was stored with. */
-  const keptUrl = (given: string, pointer: string) => {
-    const kept = previous?.secrets[pointer]
-    return kept !== undefined && withoutCredentials(kept) === given ? kept : undefined
-  }
-  walkFields(value, (holder, key, path) => {
-    const given = holder[key]
-    if (typeof given !== 'string' || given === '') return
-    const pointer = toPointer(path)
-    if (key === 'url') {
-      const whole = hasCredentials(given) ? given : keptUrl(given, pointer)
-      if (whole === undefined) return
-      found[pointer] = whole
-      holder[key] = withoutCredentials(whole)
-      return
-    }
-    if (!SECRET_FIELD.test(key)) return
-    if (given !== MASKED_SECRET) {
-      found[pointer] = given
-      holder[key] = MASKED_SECRET
-      return
-    }
-    const kept = previous?.secrets[pointer]
-    if (kept === undefined || at(previous?.doc, path.slice(0, -1))?.url !== holder.url) {
-      throw invalid(['body', ...path], 'is the mask of a stored secret: give the secret itself')
-    }
-    found[pointer] = kept
-  })
-  return found
+  split(key, given, kept) {
+    if (key !== 'url') return undefined
+    const isKept = kept !== undefined && withoutCredentials(kept) === given
+    const secret = hasCredentials(given) ? given : isKept ? kept : undefined
+    return secret === undefined ? undefined : { secret, shown: withoutCredentials(secret) }
+  },
+}
+
+/** Replaces each secret in `value` by a mask, in place, and returns what was there. See maskSecrets. */
+export function takeSecrets(value: Tree, previous?: { doc: Tree; secrets: Secrets }): Secrets {
+  return maskSecrets(value, FIELDS, previous)
 }
 
 /** A copy of a masked document with its secrets in clear. */
 export function restoreSecrets<T extends object>(doc: T, secrets: Secrets): T {
-  const copy = structuredClone(doc) as Tree
-  for (const [pointer, secret] of Object.entries(secrets)) {
-    const path = fromPointer(pointer)
-    const holder = at(copy, path.slice(0, -1))
-    const key = path.at(-1)
-    if (holder && key !== undefined) holder[key] = secret
-  }
-  return copy as T
+  return unmaskSecrets(structuredClone(doc), secrets)
 }
 
 /** The same secrets for a document that now stands under `key` of another. */
@@ -78,13 +54,13 @@ export function createRedactor(secrets: Iterable<string>): {
   const add = (secret: string) => {
     // An address is needed to understand an error; only what it carries to be let in is a secret.
     for (const part of isUrl(secret) ? credentialsOf(secret) : [secret]) {
-      if (part.length >= 4 && part !== MASKED_SECRET) known.add(part)
+      if (part.length >= 4 && part !== MASK) known.add(part)
     }
   }
   for (const secret of secrets) add(secret)
   const text = (given: string) => {
     let out = given
-    for (const secret of known) out = out.replaceAll(secret, MASKED_SECRET)
+    for (const secret of known) out = out.replaceAll(secret, MASK)
     return out
   }
   const value = <T>(given: T): T => {
@@ -122,20 +98,3 @@ function decoded(text: string): string {
     return text
   }
 }
-
-function at(node: unknown, path: string[]): Tree | undefined {
-  let here = node
-  for (const key of path) {
-    if (typeof here !== 'object' || here === null || !Object.hasOwn(here, key)) return undefined
-    here = (here as Tree)[key]
-  }
-  return typeof here === 'object' && here !== null ? (here as Tree) : undefined
-}
-
-const toPointer = (path: string[]) =>
-  path.map((p) => `/${p.replaceAll('~', '~0').replaceAll('/', '~1')}`).join('')
-const fromPointer = (pointer: string) =>
-  pointer
-    .slice(1)
-    .split('/')
-    .map((p) => p.replaceAll('~1', '/').replaceAll('~0', '~'))

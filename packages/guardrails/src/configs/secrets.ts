@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+import { MASK } from '@open-nemo/contract/secrets.ts'
 
 type Json = Record<string, unknown>
 
-/** What stands in answers where a key is. */
-export const MASK = '******'
 const SECRET_KEYS = ['api_key', 'openai_api_key', 'nvidia_api_key']
 
 /** A copy of a configuration with its keys masked. */

@@ -2,7 +2,8 @@
 import type { DataStoreClient } from '@open-nemo/contract/data-store/client.ts'
 import { parseFilesUrl } from '@open-nemo/contract/data-store/refs.ts'
 import type { EntityStoreClient } from '@open-nemo/contract/entity-store/client.ts'
-import { MASKED_KEY, type Model } from '@open-nemo/contract/entity-store/schemas.ts'
+import type { Model } from '@open-nemo/contract/entity-store/schemas.ts'
+import { MASK } from '@open-nemo/contract/secrets.ts'
 import type { Logger } from '@open-nemo/runtime'
 import type { Embedders } from '../embedding/embedders.ts'
 import { EngineError } from '../engine/types.ts'
@@ -223,7 +224,7 @@ function upstreamOf(model: Model): UpstreamEntry | undefined {
   if (!model.api_endpoint) return undefined
   const { url, model_id, api_key } = model.api_endpoint
   // Without the platform's token the store shows only that there is a key.
-  const key = api_key === MASKED_KEY ? undefined : api_key
+  const key = api_key === MASK ? undefined : api_key
   return { id: nameOf(model), created: seconds(model.created_at), endpoint: { url, model_id, api_key: key } }
 }
 

@@ -16,6 +16,7 @@ import {
   modelDeploymentCreate,
   modelDeploymentUpdate,
 } from '@open-nemo/contract/deployment/schemas.ts'
+import { MASK } from '@open-nemo/contract/secrets.ts'
 import { type App, type Database, route } from '@open-nemo/runtime'
 import { page } from './page.ts'
 import type { Deployed, Serving } from './serving.ts'
@@ -42,7 +43,6 @@ export interface DeploymentRoutes {
 
 const CONFIGS = '/v1/deployment/configs'
 const DEPLOYMENTS = '/v1/deployment/model-deployments'
-const MASK = '******'
 const ITEM = '/:namespace/:name{.+}'
 const key = ({ namespace = '', name = '' }: Record<string, string>): Key => ({ namespace, name })
 const deleted = (entity: Entity) => ({
