@@ -12,6 +12,7 @@ import { publishedSccs } from '../../packages/cli/src/scc/index.ts'
 import { infraChart, render, root } from '../charts/helm.ts'
 import { podsOf } from '../charts/pods.ts'
 import { ensureEnvironment } from '../conformance/environments.ts'
+import { evaluateTuned } from './support/evaluate.ts'
 import * as guide from './support/guide.ts'
 import { added, allObjects } from './support/objects.ts'
 import { type HelmVersion, noLab, openSite, SEED_IMAGES, type Site, until } from './support/site.ts'
@@ -324,6 +325,31 @@ helm upgrade nemo-instances deploy/nemo-instances -n <namespace> --set namespace
     ].entries()) {
       assert.ok(rolled[i]?.startsWith(name), `${rolled}`)
     }
+  })
+
+  step('with NEMO_EXECUTOR=kubernetes an evaluation runs in a pod of its own', async () => {
+    const isOurs = (name: string) => name.startsWith('nemoevaluator-')
+    const before = [...(await running(first)).keys()].filter(isOurs)
+    // Empty: there is no Argo here.
+    const env = { NEMO_EXECUTOR: 'kubernetes', ARGO_HOST: '', SERVICE_ACCOUNT: '' }
+    const added = Object.entries(env).map(([name, value]) => ({
+      op: 'add',
+      path: '/spec/env/-',
+      value: { name, value },
+    }))
+    const patch = ['--type=json', '-p', JSON.stringify(added)]
+    await site.kubectl('patch', 'nemoevaluator', 'nemoevaluator-sample', '-n', first.ns, ...patch)
+    const isRolled = async () => {
+      const now = [...(await running(first)).keys()].filter(isOurs)
+      return now.length > 0 && !now.some((name) => before.includes(name))
+    }
+    await until('the evaluator is rolled', 120, isRolled, () => show(first))
+    await verify(first)
+    const evaluator = await site.forward(first.ns, 'nemoevaluator-sample')
+    const f1 = await evaluateTuned(evaluator, () => show(first))
+    assert.ok(f1 > 0.9, `f1 ${f1}`)
+    assert.match(await site.kubectl('get', 'jobs', '-n', first.ns, '-o', 'name'), /nemo-eval-/)
+    site.stopForwards()
   })
 
   step('the node restarts: all comes back, the tuned model too', async () => {
