@@ -8,13 +8,13 @@ import { unittest } from './trainer.ts'
 
 const TIMEOUT_MS = 15 * 60_000
 
-/** Faults of disk, memory, clock and files; traces in a real collector; real training of whole jobs. */
+/** Faults of disk, memory, clock and files; traces in a real collector; real training of whole jobs and what comes of it. */
 export async function slow(report: Report): Promise<void> {
   if (process.env.NEMO_SLOW !== '1') {
     report.add({ name: 'slow', outcome: 'skipped', reason: 'NEMO_SLOW=1 runs the slow tests' })
     return
   }
-  const files = testFiles('test/{kill,telemetry}/*.test.ts')
+  const files = testFiles('test/{kill,telemetry,training}/*.test.ts')
   await runFiles(report, files, { concurrency: 1, timeoutMs: TIMEOUT_MS })
   let python: string
   try {
