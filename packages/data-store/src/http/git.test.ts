@@ -5,6 +5,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { serve } from '@open-nemo/runtime'
 import { file, startForTest } from '../testing.ts'
@@ -18,7 +19,7 @@ describe('git over HTTP', () => {
   let dir: string
 
   before(async () => {
-    hub = await startForTest()
+    hub = await startForTest({ env: { NEMO_DATA_STORE_GC_AGE: '0' } })
     const listener = await serve({
       fetch: (request, bindings) => hub.app.fetch(request, bindings),
       host: '127.0.0.1',
@@ -85,6 +86,38 @@ describe('git over HTTP', () => {
     for (const work of [one, two]) await git(work, 'commit', '-q', '--allow-empty', '-m', work)
     const ends = await Promise.allSettled([git(one, 'push', '-q'), git(two, 'push', '-q')])
     assert.deepEqual(ends.map(({ status }) => status).sort(), ['fulfilled', 'rejected'])
+  })
+
+  it('keeps all that a push brought or relies on while garbage of any age is collected', async () => {
+    const work = await clone('/v1/hf/team/model', 'collected')
+    for (const branch of ['one', 'two']) {
+      await git(work, 'checkout', '-q', '-b', branch, 'origin/main')
+      await writeFile(join(work, `${branch}.txt`), `content of ${branch}`)
+      await git(work, 'add', '.')
+      await git(work, 'commit', '-q', '-m', branch)
+    }
+    let done = false
+    let freed = 0
+    const collect = async () => {
+      freed += (await (await hub.post('/v1/datastore/collect', {})).json()).git_objects
+    }
+    const collecting = (async () => {
+      while (!done) await collect()
+    })()
+    // Each push makes garbage of what the other brought, and brings its own back.
+    for (let i = 0; i < 8; i++) {
+      const branch = i % 2 === 0 ? 'one' : 'two'
+      await git(work, 'push', '-q', '--force', 'origin', `${branch}:main`)
+      const served = await hub.request(`/v1/hf/team/model/resolve/main/${branch}.txt`)
+      assert.equal(await served.text(), `content of ${branch}`)
+    }
+    done = true
+    await collecting
+    // git counts the age of objects in whole seconds
+    await sleep(1100)
+    await collect()
+    await git(await clone('/v1/hf/team/model', 'whole'), 'fsck', '--strict')
+    assert.ok(freed > 0, 'nothing was collected')
   })
 
   it('refuses refs, paths and objects that the store cannot hold', async () => {
