@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { rename, rm, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { buildCollector } from '../../packages/cli/src/lab/binaries.ts'
-import { VERSIONS } from '../../packages/cli/src/lab/versions.ts'
-import { ensureCached } from '../../packages/runtime/src/cache/index.ts'
-import { root } from '../../tools/test-tiers/command.ts'
 import { freePorts } from '../conformance/platform.ts'
 
 /** A span as the collector's debug exporter prints it. */
@@ -18,20 +14,6 @@ export interface SeenSpan {
   id: string
   parent: string
   attributes: Record<string, string>
-}
-
-/** The OpenTelemetry collector that the charts run, built from its Go modules on first use. */
-export async function ensureCollector(cacheDir: string): Promise<string> {
-  const dir = await ensureCached(cacheDir, `lab/otelcol-${VERSIONS.collector}`, {
-    needBytes: 1.5e9,
-    onProgress: ({ message }) => console.log(`  ${message}`),
-    build: async (tmp, tell) => {
-      const recipe = join(root, 'deploy/images/otel/builder.yaml')
-      await rename(await buildCollector(cacheDir, recipe, tmp, tell), join(tmp, 'otelcol'))
-      await rm(join(tmp, 'out'), { recursive: true, force: true })
-    },
-  })
-  return join(dir, 'otelcol')
 }
 
 /** Starts a collector that takes OTLP both ways and prints what comes. */

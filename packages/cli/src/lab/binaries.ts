@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdir, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -159,21 +160,30 @@ async function buildWrapped(go: Go, { tmp, module, main, imports, out, flags }: 
   await rm(cwd, { recursive: true })
 }
 
-/** Builds an OpenTelemetry collector from the recipe of its builder, and gives the program's path in `tmp`. */
-export async function buildCollector(
+/** The path of an OpenTelemetry collector of the parts that a recipe of its builder names, built on first use. */
+export async function ensureCollector(
   cacheDir: string,
   recipe: string,
-  tmp: string,
-  tell: Progress,
+  onProgress: Progress,
 ): Promise<string> {
-  const { builder } = await ensureTools(cacheDir, ['builder'], tell)
-  const go = await ensureGo(cacheDir, tell)
-  tell({ message: `building the OpenTelemetry collector ${VERSIONS.collector}` })
-  const text = (await readFile(recipe, 'utf8')).replace('./out', join(tmp, 'out'))
-  const file = join(tmp, 'builder.yaml')
-  await writeFile(file, text)
-  await go.execute(builder, ['--config', file, '--ldflags', '-s -w'])
-  return join(tmp, 'out', 'otelcol')
+  const text = await readFile(recipe, 'utf8')
+  const hash = createHash('sha256').update(text).digest('hex').slice(0, 12)
+  const dir = await ensureCached(cacheDir, `lab/otelcol-${VERSIONS.collector}-${hash}`, {
+    needBytes: NEED_BYTES,
+    onProgress,
+    build: async (tmp, tell) => {
+      const { builder } = await ensureTools(cacheDir, ['builder'], tell)
+      const go = await ensureGo(cacheDir, tell)
+      tell({ message: `building the OpenTelemetry collector ${VERSIONS.collector}` })
+      const file = join(tmp, 'builder.yaml')
+      const out = join(tmp, 'out')
+      await writeFile(file, text.replace('./out', out))
+      await go.execute(builder, ['--config', file, '--ldflags', '-s -w'])
+      await rename(join(out, 'otelcol'), join(tmp, 'otelcol'))
+      await rm(out, { recursive: true })
+    },
+  })
+  return join(dir, 'otelcol')
 }
 
 async function goModOf(go: Go, module: string, version: string): Promise<string> {

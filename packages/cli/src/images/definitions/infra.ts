@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ensureUv, findPython, runCommand } from '@open-nemo/runtime/python/index.ts'
-import { buildCollector, ensureTools } from '../../lab/binaries.ts'
+import { ensureCollector, ensureTools } from '../../lab/binaries.ts'
 import { VERSIONS } from '../../lab/versions.ts'
 import { debianLayer } from '../debian.ts'
 import type { ImageSpec } from '../image.ts'
@@ -225,8 +225,8 @@ export function collectorImage(context: BuildContext): ImageSpec {
         name: 'otelcol',
         key: JSON.stringify([1, digestOf(recipe)]),
         needBytes: 1e9,
-        build: async (files, tmp, tell) => {
-          await files.copy(await buildCollector(context.cacheDir, recipe, tmp, tell), 'otelcol')
+        build: async (files, _tmp, tell) => {
+          await files.copy(await ensureCollector(context.cacheDir, recipe, tell), 'otelcol')
         },
       },
     ],
