@@ -11,6 +11,7 @@ nemo = client()
 record = Recorder("customization")
 space = unique("tuning")
 BASE = "smollm2/smollm2-135m-instruct"
+EMBEDDER = "sentence-transformers/all-MiniLM-L6-v2"
 OPTION = {"training_type": "sft", "finetuning_type": "lora", "num_gpus": 1, "num_nodes": 1, "micro_batch_size": 1}
 HYPER = {"training_type": "sft", "finetuning_type": "lora", "epochs": 50, "batch_size": 8, "learning_rate": 1e-3}
 TARGETS, CONFIGS, JOBS = (f"/v1/customization/{kind}" for kind in ("targets", "configs", "jobs"))
@@ -159,6 +160,7 @@ def jobs():
         logs = resource.container_logs(job_id)
         assert logs.entries and "step" in str(logs.model_dump()).lower(), logs
     kinds(create)
+    embeddings(create)
     refusals(create)
 
 
@@ -187,6 +189,51 @@ def kinds(create):
             assert answer.choices[0].message.content.strip(), answer
 
 
+def embeddings(create):
+    """An embedding model, from rows of queries and documents to vectors of its own."""
+    cities = ("Paris", "Rome", "Oslo", "Lima", "Cairo", "Quito", "Minsk", "Dhaka")
+    docs = [f"{city} has a river." for city in cities]
+    rows = [
+        {"query": f"river of {city}", "pos_doc": docs[i], "neg_doc": [docs[i - 1], docs[i - 2]]}
+        for i, city in enumerate(cities)
+    ]
+    dataset, config = upload_dataset(nemo, space, "rivers", rows), f"{EMBEDDER}@v1.0.0+cpu"
+    hyper = {"training_type": "sft", "finetuning_type": "all_weights", "epochs": 2, "batch_size": 8}
+    with record.operation("jobs.create: an embedding model", f"POST {JOBS}"):
+        output, negatives = f"{space}/embedder@v1", {"num_hard_negatives": 1, "in_batch_negatives": True}
+        job = create(
+            config=config, dataset=dataset, output_model=output, hyperparameters=hyper, dataset_parameters=negatives
+        )
+        assert job.dataset_parameters.num_hard_negatives == 1, job
+        until(job.id, ("completed",), 1200)
+        model = nemo.models.retrieve("embedder@v1", namespace=space)
+        assert (model.peft, model.base_model, model.artifact.status) == (None, EMBEDDER, "upload_completed"), model
+        ask = nemo.with_options(timeout=300, max_retries=5).embeddings.create
+        tuned, base = (ask(model=name, input=docs[:1], input_type="passage").data[0].embedding for name in (output, EMBEDDER))
+        cosine = sum(a * b for a, b in zip(tuned, base, strict=True))
+        assert len(tuned) == 384 and 0 < cosine < 0.99999, cosine
+    with record.operation("an embedding model's rows that cannot be used are named", f"POST {JOBS}"):
+        broken = upload_dataset(nemo, space, "broken-rivers", [rows[0], {**rows[1], "neg_doc": ["", "x"]}])
+        job = create(config=config, dataset=broken, output_model=f"{space}/never@v1", hyperparameters=hyper)
+        said = str(until(job.id, ("failed",), 300).model_dump())
+        assert "rows.jsonl, line 2" in said and "neg_doc[0]" in said, said
+    with record.operation("targets.create, configs.create: an embedding model", f"POST {TARGETS}", f"POST {CONFIGS}"):
+        nemo.customization.targets.create(
+            name="embedder@1.0", namespace=space, base_model=EMBEDDER, num_parameters=22_713_216, precision="fp32",
+            enabled=True,
+        )  # fmt: skip
+        option = {**OPTION, "finetuning_type": "all_weights"}
+        made = nemo.customization.configs.create(
+            name="embedder@v1", namespace=space, target=f"{space}/embedder@1.0", max_seq_length=64,
+            training_options=[option],
+        )  # fmt: skip
+        assert made.target.base_model == EMBEDDER, made
+        nemo.customization.configs.delete("embedder@v1", namespace=space)
+    for name, changes in {"LoRA": {"finetuning_type": "lora"}, "DPO": {"training_type": "dpo"}}.items():
+        wrong = lambda changes=changes: create(config=config, dataset=dataset, hyperparameters={**hyper, **changes})
+        record.refused(f"jobs.create: {name} of an embedding model", wrong, f"POST {JOBS}")
+
+
 def refusals(create):
     with record.operation("bad data is refused, naming file and line", f"POST {JOBS}"):
         broken = upload_dataset(nemo, space, "broken", [{"prompt": "a", "completion": "b"}, '{"prompt": "a", "compl\n'])
@@ -205,14 +252,6 @@ def refusals(create):
         "GRPO": {"training_type": "grpo"},
     }.items():
         record.refused(f"jobs.create: {name}", lambda changes=changes: create(hyperparameters={**HYPER, **changes}), f"POST {JOBS}")
-    record.refused("targets.create: an embedding model", embedding_target, f"POST {TARGETS}")
-
-
-def embedding_target():
-    nemo.customization.targets.create(
-        name="embedder@1.0", namespace=space, base_model="sentence-transformers/all-MiniLM-L6-v2",
-        num_parameters=22_713_216, precision="fp32", enabled=True,
-    )  # fmt: skip
 
 
 nemo.namespaces.create(id=space)

@@ -210,10 +210,11 @@ function warningsOf(args: {
   const warn = (message: string, explanation: string) => warnings.push({ message, explanation })
   const baseModel = String(target.base_model)
   if (ctx.catalogue.isAlias(baseModel)) {
-    const real = ctx.catalogue.resolve(baseModel)?.id ?? 'another model'
+    const real = ctx.catalogue.resolve(baseModel)
+    const variable = real?.task === 'embedding' ? 'NEMO_EMBEDDING_ALIASES' : 'NEMO_LLAMA_ALIASES'
     warn(
-      `${baseModel} stands for ${real} here`,
-      'NEMO_LLAMA_ALIASES is on: training and answers use the weights of that model',
+      `${baseModel} stands for ${real?.id ?? 'another model'} here`,
+      `${variable} is on: training and answers use the weights of that model`,
     )
   }
   const hardware = hardwareFields(option)
