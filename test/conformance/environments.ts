@@ -13,6 +13,8 @@ export const environments = {
   'lm-eval-0.4.13': ['nemo-microservices==1.5.0', 'lm-eval[api]==0.4.13'],
   // Newer versions of hypothesis fail in their own search for what schemathesis asks them to maximise.
   'schemathesis-4.32.5': ['schemathesis==4.32.5', 'hypothesis==6.140.4'],
+  // What the trainer's tests need beside the standard library, at the version of trainer/requirements.lock.
+  'trainer-tests-1': ['jinja2==3.1.6'],
 }
 
 export type EnvironmentName = keyof typeof environments

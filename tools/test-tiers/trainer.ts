@@ -1,18 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 import { join } from 'node:path'
+import { EnvironmentError, ensureEnvironment } from '../../test/conformance/environments.ts'
 import { root, runCommand } from './command.ts'
 import type { Outcome, Report } from './report.ts'
 
 const oldest = 'import sys; sys.exit(sys.version_info < (3, 11))'
 
-/** The trainer's tests that need no PyTorch, with the system's Python. */
+/** The trainer's tests that need no PyTorch. */
 export async function trainer(report: Report): Promise<void> {
   const python = process.env.NEMO_PYTHON ?? 'python3'
   if ((await runCommand(python, ['-c', oldest])).code !== 0) {
     report.add({ name: 'trainer', outcome: 'skipped', reason: `${python} is missing or older than 3.11` })
     return
   }
-  await unittest(report, python, [])
+  try {
+    await unittest(report, await ensureEnvironment('trainer-tests-1'), [])
+  } catch (error) {
+    if (!(error instanceof EnvironmentError)) throw error
+    report.add({ name: 'trainer', outcome: 'skipped', reason: error.message })
+  }
 }
 
 /**

@@ -6,13 +6,9 @@ import unittest
 from nemo_trainer.encode import encode
 from nemo_trainer.errors import JobError
 from nemo_trainer.rows import chat_example
+from nemo_trainer.templates import ChatTemplate
 
 from .fakes import FakeTokenizer
-
-try:
-    from nemo_trainer.templates import ChatTemplate
-except ImportError:
-    ChatTemplate = None
 
 TEMPLATES = os.path.join(os.path.dirname(__file__), "../../packages/runtime/src/catalogue/templates")
 EOS = "<|im_end|>"
@@ -24,7 +20,6 @@ def smollm2():
         return ChatTemplate(file.read(), "<|im_start|>", EOS)
 
 
-@unittest.skipIf(ChatTemplate is None, "jinja2 is not installed")
 class Chat(unittest.TestCase):
     def trained(self, messages, tools=None, template=None):
         example = chat_example({"messages": messages, "tools": tools}, "f, line 1", template or smollm2(), EOS)
