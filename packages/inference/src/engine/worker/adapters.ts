@@ -87,15 +87,14 @@ export class AdapterPools {
       experimentalKvCacheKeyType: 'F32',
       experimentalKvCacheValueType: 'F32',
     }
-    const context = await this.#model.createContext({
+    const options = {
       contextSize,
       sequences,
       threads,
       ...(adapter.path ? { lora: { adapters: [{ filePath: adapter.path }] } } : {}),
       ...(exact ? (wide as { flashAttention: false }) : {}),
-      failedCreationRemedy: false,
-    })
-    return new SequencePool(context, maxQueue)
+    }
+    return SequencePool.create(this.#model, options, maxQueue)
   }
 
   #drop(key: string, entry: Loaded): void {

@@ -13,6 +13,7 @@ import {
   type GenerateRequest,
   type TokenLogprob,
 } from '../types.ts'
+import { Batching } from './batching.ts'
 import { generatedLogprob, promptLogprobs } from './logprobs.ts'
 import type { SequencePool, Slot } from './pool.ts'
 import { StopFilter, TokenDecoder } from './text-stream.ts'
@@ -79,7 +80,10 @@ async function run(on: Run, request: GenerateRequest, signal: AbortSignal): Prom
   const writer = new TextWriter(on, request.stop)
   const generated: Token[] = []
   let finish: 'stop' | 'length' = 'length'
-  const steps = limit > 0 ? evaluated(on, request, on.tokens.slice(cachedTokens), generated) : []
+  const steps =
+    limit > 0
+      ? on.pool.batching.together(evaluated(on, request, on.tokens.slice(cachedTokens), generated))
+      : []
   for await (const { token, logprob } of steps) {
     signal.throwIfAborted()
     const ended = on.model.isEogToken(token) && !request.ignoreEos
@@ -172,6 +176,7 @@ function sampling(on: Run, request: GenerateRequest, generated: Token[]): Sequen
     topK,
     minP,
     seed,
+    evaluationPriority: Batching.place(on.slot.index),
     yieldEogToken: true,
     grammarEvaluationState: on.grammar,
     contextShift: {

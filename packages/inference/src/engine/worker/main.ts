@@ -55,13 +55,7 @@ async function load(options: LoadOptions): Promise<void> {
     })
     const contextSize = Math.min(options.contextSize, model.trainContextSize)
     const { sequences, threads, maxQueue } = options
-    const context = await model.createContext({
-      contextSize,
-      sequences,
-      threads,
-      failedCreationRemedy: false,
-    })
-    const base = new SequencePool(context, maxQueue)
+    const base = await SequencePool.create(model, { contextSize, sequences, threads }, maxQueue)
     const adapterContextSize = Math.min(options.adapterContextSize, model.trainContextSize)
     const { maxAdapters, adapterSequences } = options
     const shared = { threads, maxQueue, maxAdapters, contextSize: adapterContextSize }
@@ -76,7 +70,7 @@ async function load(options: LoadOptions): Promise<void> {
         sequences,
         bos: model.tokens.bosString ?? undefined,
         eos: model.tokens.eosString ?? undefined,
-        stateBytes: context.memoryUsage.ram,
+        stateBytes: base.context.memoryUsage.ram,
         shape: shapeOf(model),
       },
     })
