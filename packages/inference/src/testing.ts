@@ -204,5 +204,5 @@ export async function startTestService(env: Record<string, string> = {}, models:
     await started.stop()
     await db.close()
   }
-  return { ...started, stop, engine, entities, files, calls, commit, outside, post }
+  return { ...started, stop, dataDir, engine, entities, files, calls, commit, outside, post }
 }

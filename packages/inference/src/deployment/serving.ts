@@ -136,7 +136,8 @@ const rolledOut = (deployment: Entity): DeploymentStatus => ({
 function engineStatus(model: Served, deployment: Entity): DeploymentStatus {
   if (model.kind === 'upstream') return rolledOut(deployment)
   const state = engineOf(model).state()
-  if (state.status === 'ready') return rolledOut(deployment)
+  // Idle is a tuned model that has its file: the first request loads it.
+  if (state.status === 'ready' || state.status === 'idle') return rolledOut(deployment)
   const description = 'message' in state ? state.message : state.status
   return { status: state.status === 'failed' ? 'failed' : 'pending', description }
 }
