@@ -14,8 +14,8 @@ import { podsOf } from '../charts/pods.ts'
 import { ensureEnvironment } from '../conformance/environments.ts'
 import { evaluateTuned } from './support/evaluate.ts'
 import * as guide from './support/guide.ts'
-import { added, allObjects } from './support/objects.ts'
-import { type HelmVersion, noLab, openSite, SEED_IMAGES, type Site, until } from './support/site.ts'
+import { openAccount, type Place, workOn } from './support/place.ts'
+import { noLab, openSite, SEED_IMAGES, type Site, until } from './support/site.ts'
 
 const run = promisify(execFile)
 const tag = Date.now().toString(36)
@@ -24,106 +24,16 @@ const WITHOUT = '--set install.argo=false,install.volcano=false'
 const ROOT_VOLUMES = `--set global.storageClass=${ROOT_CLASS}`
 const MISSING = guide.INFRA_NAMES.filter((name) => name.includes('argo'))
 
-/** An installation: a namespace, and the names of its two releases. */
-interface Place {
-  ns: string
-  infra: string
-  instances: string
-}
 const first: Place = { ns: `seed-${tag}`, infra: 'nemo-infra', instances: 'nemo-instances' }
 const second: Place = { ns: `other-${tag}`, infra: `ground-${tag}`, instances: `works-${tag}` }
 const third: Place = { ns: `gitops-${tag}`, infra: 'nemo-infra', instances: 'nemo-instances' }
 
-interface PodList {
-  items: {
-    metadata: { name: string; uid: string }
-    status: { phase: string; containerStatuses?: { ready: boolean; restartCount: number }[] }
-  }[]
-}
-
 describe('the guide in the lab', { skip: noLab }, () => {
   let site: Site
-  let untouched: Set<string>
   const seconds = (since: number) => ((Date.now() - since) / 1000).toFixed(1)
-  /** Runs lines of the guide for a place. */
-  const sh = (place: Place, lines: string, helm: HelmVersion = 'helm3') =>
-    site.shell(
-      lines
-        .replaceAll('<namespace>', place.ns)
-        .replaceAll('<infra>', place.infra)
-        .replaceAll('<instances>', place.instances),
-      helm,
-    )
-  /** Installs both charts as small as they get, and waits until all is well. */
-  const installSmall = async (place: Place, values = '', helm: HelmVersion = 'helm3') => {
-    await sh(
-      place,
-      `helm install <infra> deploy/nemo-infra -n <namespace> --set profile=minimal ${values}
-helm install <instances> deploy/nemo-instances -n <namespace> --set infra.releaseName=<infra> ${values}`,
-      helm,
-    )
-    await verify(place)
-  }
-  const pods = async ({ ns }: Place) =>
-    (JSON.parse(await site.kubectl('get', 'pods', '-n', ns, '-o', 'json')) as PodList).items
-  /** Name and UID of every pod that runs, without finished ones. */
-  const running = async (place: Place) =>
-    new Map(
-      (await pods(place))
-        .filter((pod) => pod.status.phase === 'Running')
-        .map((pod) => [pod.metadata.name, pod.metadata.uid]),
-    )
-  const show = async ({ ns }: Place) =>
-    (await site.kubectl('get', 'pods,nemocustomizer,nemoevaluator,nimservice', '-n', ns)).slice(0, 6000)
-  /** `nemoctl verify` says by its exit code that all is well. */
-  const verify = async ({ ns }: Place, wait = 240) => {
-    try {
-      return await site.nemoctl('verify', '-n', ns, '--wait', String(wait))
-    } catch (error) {
-      throw new Error((error as { stdout?: string }).stdout || String(error), { cause: error })
-    }
-  }
-  const allRun = (place: Place, wait: number) =>
-    until(
-      `pods of ${place.ns}`,
-      wait,
-      async () => {
-        const all = (await pods(place)).filter((pod) => pod.status.phase !== 'Succeeded')
-        return all.length > 0 && all.every((pod) => pod.status.containerStatuses?.every((c) => c.ready))
-      },
-      () => show(place),
-    )
-  const prepare = async ({ ns }: Place) => {
-    await site.kubectl('create', 'namespace', ns)
-    await site.kubectl('label', 'namespace', ns, 'pod-security.kubernetes.io/enforce=restricted')
-    await site.kubectl('wait', '--for=create', 'serviceaccount/default', '-n', ns, '--timeout=30s')
-  }
-
-  /** Objects that are declared kept: volumes, CRDs with the API services they bring, and Secrets with passwords. */
-  const passwords = new Set<string>()
-  const isKept = (object: string) =>
-    /^(PersistentVolume|PersistentVolumeClaim|CustomResourceDefinition|APIService) /.test(object) ||
-    passwords.has(object)
-  const rememberPasswords = async ({ ns }: Place) => {
-    const made = '-l=app.kubernetes.io/component=password'
-    const path = 'jsonpath={range .items[*]}Secret {.metadata.namespace}/{.metadata.name}{"\\n"}{end}'
-    for (const line of (await site.kubectl('get', 'secret', '-n', ns, made, '-o', path)).split('\n'))
-      if (line) passwords.add(line)
-  }
-  /** Waits until nothing of a place remains but what is declared kept. */
-  const nothingRemains = async (place: Place, also: RegExp = /^$/) => {
-    let left: string[] = []
-    const mine = (object: string) => object.includes(` ${place.ns}/`) || object.includes(' /')
-    await until(
-      `nothing remains in ${place.ns}`,
-      60,
-      async () => {
-        left = added(untouched, await allObjects(site), (o) => !mine(o) || isKept(o) || also.test(o))
-        return left.length === 0
-      },
-      async () => left.join('\n'),
-    )
-  }
+  const { sh, installSmall, pods, running, show, verify, allRun, prepare } = workOn(() => site)
+  const account = openAccount(() => site)
+  const { passwords, rememberPasswords, nothingRemains } = account
 
   /** A step that stands on those before it: after a failure there is nothing to see, and no time to lose. */
   let failed = ''
@@ -148,7 +58,7 @@ helm install <instances> deploy/nemo-instances -n <namespace> --set infra.releas
     const scc = { apiVersion: 'security.openshift.io/v1', kind: 'SecurityContextConstraints', ...nonroot }
     await site.lab.kubectl(['apply', '--server-side', '-f', '-'], JSON.stringify(scc))
     for (const place of [first, second, third]) await prepare(place)
-    untouched = await allObjects(site)
+    await account.begin()
   })
   after(async () => {
     for (const { ns } of [first, second, third]) {
