@@ -4,6 +4,7 @@ import { platformErrors } from '@open-nemo/contract/platform/errors.ts'
 import type { Context } from 'hono'
 import type { z } from 'zod'
 import type { App, AppEnv } from './app.ts'
+import { readAsMeant } from './lax.ts'
 
 type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE' | 'HEAD'
 
@@ -86,9 +87,12 @@ export function route<B extends z.ZodType | undefined = undefined>(
   })
 }
 
-/** Validates a value by schema; throws a 422 whose items name the fields, `loc` starting with `root`. */
+/** Validates a value by schema, reading text as the number or boolean that belongs there; throws a 422 whose items name the fields, `loc` starting with `root`. */
 export function validate<T extends z.ZodType>(schema: T, value: unknown, root = 'body'): z.infer<T> {
-  const result = schema.safeParse(value)
+  let result = schema.safeParse(value)
+  if (result.success) return result.data
+  const meant = readAsMeant(value, result.error.issues)
+  if (meant !== undefined) result = schema.safeParse(meant)
   if (result.success) return result.data
   throw new ValidationError(
     result.error.issues.slice(0, 20).map((issue) => ({
