@@ -75,7 +75,7 @@ helm install nemo-infra . \\
   -n <namespace> \\
   --create-namespace ${WITHOUT}`
     await sh(first, install)
-    await allRun(first, 300)
+    await allRun(first, 600)
     console.log(`nemo-infra runs after ${seconds(begun)} s`)
     const lines = (await sh(first, guide.INFRA_PODS)).trim().split('\n')
     for (const line of lines) assert.match(line, /\s1\/1\s+Running\s/)
@@ -113,7 +113,7 @@ oc apply --server-side -n ${third.ns} -f argo-volcano.yaml
 oc apply --server-side -n ${third.ns} -f argo-volcano.yaml
 oc diff --server-side -n ${third.ns} -f argo-volcano.yaml`)
       assert.doesNotMatch(text, /Warning/)
-      await until('four pods are made', 30, async () => (await pods(third)).length === 4)
+      await until('four pods are made', 120, async () => (await pods(third)).length === 4)
       await site.shell(`oc delete -n ${third.ns} -f argo-volcano.yaml`)
       await nothingRemains(third)
     },
@@ -224,8 +224,8 @@ helm upgrade nemo-instances deploy/nemo-instances -n <namespace> --set namespace
       const gone = [...before.keys()].filter((name) => !now.has(name))
       return gone.length === 3 && now.size === before.size
     }
-    await until('three pods are rolled', 120, isRolled, () => show(first))
-    await allRun(first, 120)
+    await until('three pods are rolled', 300, isRolled, () => show(first))
+    await allRun(first, 300)
     const now = await running(first)
     const rolled = [...before.keys()].filter((name) => !now.has(name)).sort()
     for (const [i, name] of [
@@ -268,7 +268,7 @@ helm upgrade nemo-instances deploy/nemo-instances -n <namespace> --set namespace
     await verify(first)
     console.log(`all is well ${seconds(begun)} s after the restart`)
     const nim = await site.forward(first.ns, 'nimpipeline-sample-llm')
-    await until('the tuned model is served', 60, async () => {
+    await until('the tuned model is served', 180, async () => {
       const { data } = (await (await fetch(`${nim}/v1/models`)).json()) as { data: { id: string }[] }
       return data.some(({ id }) => id === 'demo/colours-model@v1')
     })
@@ -328,7 +328,7 @@ helm upgrade nemo-instances deploy/nemo-instances -n <namespace> --set namespace
     await sh(
       second,
       `oc scale deployment -n <namespace> --replicas=0 -l app.kubernetes.io/part-of=nemo-instances
-oc wait --for=delete pod -n <namespace> -l app.kubernetes.io/part-of=nemo-instances,app.kubernetes.io/name!=secrets --timeout=60s
+oc wait --for=delete pod -n <namespace> -l app.kubernetes.io/part-of=nemo-instances,app.kubernetes.io/name!=secrets --timeout=180s
 helm uninstall <instances> -n <namespace>
 helm uninstall <infra> -n <namespace>`,
     )

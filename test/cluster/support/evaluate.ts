@@ -30,7 +30,7 @@ export async function evaluateTuned(base: string, explain: () => Promise<string>
     job = (await (await fetch(`${url}/${id}`)).json()) as typeof job
     return /^(completed|failed|cancelled)$/.test(job.status)
   }
-  await until('the evaluation ends', 120, ended, async () => JSON.stringify(job) + (await explain()))
+  await until('the evaluation ends', 300, ended, async () => JSON.stringify(job) + (await explain()))
   assert.equal(job.status, 'completed', JSON.stringify(job))
   const { tasks } = (await (await fetch(`${url}/${id}/results`)).json()) as Results
   return tasks.qa.metrics.f1.scores.f1_score.value

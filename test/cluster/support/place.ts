@@ -49,7 +49,7 @@ helm install <instances> deploy/nemo-instances -n <namespace> --set infra.releas
   const show = async ({ ns }: Place) =>
     (await site().kubectl('get', 'pods,nemocustomizer,nemoevaluator,nimservice', '-n', ns)).slice(0, 6000)
   /** `nemoctl verify` says by its exit code that all is well. */
-  const verify = async ({ ns }: Place, wait = 240) => {
+  const verify = async ({ ns }: Place, wait = 480) => {
     try {
       return await site().nemoctl('verify', '-n', ns, '--wait', String(wait))
     } catch (error) {
@@ -94,7 +94,7 @@ export function openAccount(site: () => Site) {
     const mine = (object: string) => object.includes(` ${place.ns}/`) || object.includes(' /')
     await until(
       `nothing remains in ${place.ns}`,
-      60,
+      180,
       async () => {
         left = added(untouched, await allObjects(site()), (o) => !mine(o) || isKept(o) || also.test(o))
         return left.length === 0
