@@ -10,7 +10,20 @@ import { file, startForTest } from '../testing.ts'
 import { Prune } from './prune.ts'
 
 /** How long git takes to pack while the test says so. */
-const SLOW_S = 3
+const SLOW_S = 2.5
+
+/** Lines of a commit with a pause before the last. */
+function slowly(seconds: number, ...lines: unknown[]): ReadableStream<Uint8Array> {
+  const bytes = lines.map((line) => Buffer.from(`${JSON.stringify(line)}\n`))
+  return new ReadableStream({
+    async pull(controller) {
+      const next = bytes.shift()
+      if (bytes.length === 0) await sleep(seconds * 1000)
+      if (next) controller.enqueue(next)
+      else controller.close()
+    },
+  })
+}
 
 describe('the removal of what no ref reaches', () => {
   let hub: Awaited<ReturnType<typeof startForTest>>
@@ -104,19 +117,31 @@ describe('the removal of what no ref reaches', () => {
     const id = 'prune/large'
     const { gitDir, lost } = await withGarbage(id)
     const real = execFileSync('which', ['git'], { encoding: 'utf8' }).trim()
-    const slow = `case " $* " in *" pack-objects "*|*" repack "*) sleep ${SLOW_S};; esac`
-    await writeFile(join(dir, 'git'), `#!/bin/sh\n${slow}\nexec ${real} "$@"\n`)
+    const delay = `case " $* " in *" pack-objects "*|*" repack "*) sleep ${SLOW_S};; esac`
+    await writeFile(join(dir, 'git'), `#!/bin/sh\n${delay}\nexec ${real} "$@"\n`)
     await chmod(join(dir, 'git'), 0o755)
     process.env.PATH = `${dir}:${path}`
     const begun = performance.now()
     const collecting = hub.post('/v1/datastore/collect', {})
-    await sleep(1000)
+    await sleep(300)
     await commit(id, 'during.txt')
     const took = performance.now() - begun
     assert.ok(took < 1000 * SLOW_S, `the commit waited ${took} ms`)
+    // One that is still being received at the end of the packing keeps the old packs until it is there.
+    const slow = hub.request(`/v1/hf/api/datasets/${id}/commit/main`, {
+      method: 'POST',
+      body: slowly(
+        2 * SLOW_S,
+        { key: 'header', value: { summary: 'slow' } },
+        file('slow.txt', 'content of slow.txt'),
+      ),
+      duplex: 'half',
+    } as RequestInit)
     const { git_objects } = await (await collecting).json()
     process.env.PATH = path
     assert.ok(git_objects >= 3, `${git_objects}`)
+    assert.equal((await slow).status, 200)
+    assert.equal(await get(id, 'slow.txt'), 'content of slow.txt')
     assert.throws(() => git(gitDir, 'cat-file', '-e', lost))
     assert.equal(await get(id, 'during.txt'), 'content of during.txt')
     git(gitDir, 'fsck', '--strict')

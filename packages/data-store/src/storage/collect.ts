@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { access, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from '@open-nemo/runtime'
 import type { ObjectReader } from '../git/cat-file.ts'
 import { Prune } from '../git/prune.ts'
@@ -27,6 +28,10 @@ interface Tools {
   log: Logger
 }
 
+/** So often, and after such pauses, a moment without commits is looked for. */
+const MOMENTS = 120
+const MOMENT_MS = 500
+
 /** The first collection, so long after the start. */
 const FIRST_MS = 60_000
 
@@ -50,7 +55,7 @@ export async function collectAll(
   for (const repo of repos) {
     if (signal.aborted) break
     try {
-      const freed = await collect(tools, repo, time)
+      const freed = await collect(tools, { repo, time, signal })
       for (const key of Object.keys(sum) as (keyof Collected)[]) sum[key] += freed[key]
     } catch (err) {
       // a repository that was deleted meanwhile is none to collect from
@@ -67,7 +72,10 @@ export async function collectAll(
  * its object, also in commits that no branch leads to any more. Whatever moment it is killed at, what is reachable is
  * there.
  */
-async function collect({ objects, activity, scratch }: Tools, repo: Repo, time: number): Promise<Collected> {
+async function collect(
+  { objects, activity, scratch }: Tools,
+  { repo, time, signal }: { repo: Repo; time: number; signal: AbortSignal },
+): Promise<Collected> {
   const freed: Collected = { repositories: 1, git_objects: 0, lfs_objects: 0, lfs_bytes: 0 }
   const { gitDir } = repo
   if (await isClean(gitDir)) return freed
@@ -75,7 +83,7 @@ async function collect({ objects, activity, scratch }: Tools, repo: Repo, time: 
   if (before > 0) {
     await activity.packing(repo, async () => {
       const prune = await Prune.prepare(gitDir, { time, scratch: scratch() })
-      if ((await activity.alone(repo, () => prune.finish())) === undefined) await prune.abandon()
+      if (!(await finishBetween(activity, repo, { prune, signal }))) await prune.abandon()
     })
     objects.forget(gitDir)
     freed.git_objects = Math.max(0, before - (await unreachable(gitDir)))
@@ -97,6 +105,19 @@ async function collect({ objects, activity, scratch }: Tools, repo: Repo, time: 
     if (!waiting) await writeFile(join(gitDir, CLEAN_STAMP), '')
   })
   return freed
+}
+
+/** Ends a prune in a moment between commits, if one comes soon; false when none came. */
+async function finishBetween(
+  activity: Activity,
+  repo: Repo,
+  { prune, signal }: { prune: Prune; signal: AbortSignal },
+): Promise<boolean> {
+  for (let tries = 0; tries < MOMENTS && !signal.aborted; tries++) {
+    if ((await activity.alone(repo, () => prune.finish())) !== undefined) return true
+    await sleep(MOMENT_MS, undefined, { signal }).catch(() => undefined)
+  }
+  return false
 }
 
 /** How many of git's objects no ref reaches. */
