@@ -86,9 +86,10 @@ async function preupload(
   const files = []
   let more = 0
   for (const file of input.body.files) {
-    const mode = uploadMode({ path: checkPath(file.path), size: file.size ?? 0, agent })
-    const oid = tells && (await remoteOid(repo, index, { path: file.path, size: file.size ?? -1, mode }))
-    const before = index.get(file.path)
+    const path = checkPath(file.path)
+    const mode = uploadMode({ path, size: file.size ?? 0, agent })
+    const oid = tells && (await remoteOid(repo, index, { path, size: file.size ?? -1, mode }))
+    const before = index.get(path)
     const grows = mode === 'regular' && !(before?.type === 'file' && before.size === file.size)
     if (grows) more += file.size ?? 0
     files.push({ path: file.path, uploadMode: mode, shouldIgnore: false, ...(oid ? { oid } : {}) })

@@ -20,6 +20,7 @@ test('plain paths are taken as they are', () => {
   ]) {
     assert.equal(checkPath(path), path)
   }
+  assert.equal(checkPath('./a/b.txt'), 'a/b.txt')
   assert.equal(checkFolder(''), '')
   assert.equal(checkFolder('a/b//'), 'a/b')
 })
@@ -33,6 +34,9 @@ test('hostile paths are refused, and the message names them', () => {
     '../x',
     'a/../../x',
     'a/./b',
+    './',
+    './../x',
+    './/etc/passwd',
     'a//b',
     'a/',
     'a\\..\\b',

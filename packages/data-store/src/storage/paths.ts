@@ -10,10 +10,11 @@ const IGNORABLE = /[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]/g
 /**
  * Checks the path of a file or folder in a repository and returns it. Refuses (400, naming the path) what a
  * client could not write back safely: absolute paths, `.` and `..`, `.git`, empty parts, backslashes, control
- * characters, and parts that file systems cannot hold.
+ * characters, and parts that file systems cannot hold. A `./` in front, which some clients write, is left out.
  */
-export function checkPath(path: unknown): string {
-  if (typeof path !== 'string' || path === '') throw refuse(String(path ?? ''), 'it is empty')
+export function checkPath(given: unknown): string {
+  const path = typeof given === 'string' ? given.replace(/^(\.\/)+/, '') : ''
+  if (path === '') throw refuse(String(given ?? ''), 'it is empty')
   const reason = pathProblem(path)
   if (reason) throw refuse(path, reason)
   return path
