@@ -13,7 +13,8 @@ import { Resources } from '@open-nemo/operator/framework/resources.ts'
 import type { KubeObject } from '@open-nemo/operator/framework/types.ts'
 import { silentLogger } from '@open-nemo/runtime/telemetry/log.ts'
 import { startControlPlane } from '../packages/cli/src/lab/index.ts'
-import { type Bench, CACHE, freePorts, ROOT, type Row, until200, withFolder } from './lib.ts'
+import { unpackServices } from './image.ts'
+import { type Bench, freePorts, ROOT, type Row, until200, withFolder } from './lib.ts'
 
 const JOBS = 1_000
 const CHANGES = 200
@@ -68,28 +69,34 @@ function follow(client: KubeClient, apiVersion: string, kind: string): Watched {
 const statusOf = (o: KubeObject | undefined) =>
   (o?.status ?? {}) as { state?: string; observedGeneration?: number }
 
-async function startProcess(kubeconfig: string): Promise<{ child: ChildProcess; pid: number; url: string }> {
+/** What the chart sets for the memory of an operator's process. */
+async function chartEnv(): Promise<Record<string, string>> {
+  const text = await readFile(join(ROOT, 'deploy/nemo-instances/templates/operators.yaml'), 'utf8')
+  const found = [...text.matchAll(/- name: (NODE_OPTIONS|MALLOC_\w+)\n +value: "?([^"\n]+)"?\n/g)]
+  if (found.length < 4) throw new Error('the chart sets less for the memory of operators than this knows of')
+  return Object.fromEntries(found.map(([, name, value]) => [name, value]))
+}
+
+/** The operator as its pod runs it: the sources of the image, its start, and what the chart adds to the environment. */
+async function startProcess(
+  kubeconfig: string,
+  start: string[],
+): Promise<{ child: ChildProcess; pid: number; url: string }> {
   const [port = 0] = await freePorts(1)
   const env = {
-    ...process.env,
+    PATH: process.env.PATH,
+    HOME: '/tmp',
+    NODE_ENV: 'production',
     KUBECONFIG: kubeconfig,
     POD_NAMESPACE: NS,
     NEMO_OPERATOR_PORT: String(port),
-    NODE_COMPILE_CACHE: join(CACHE, 'node'),
-    // As in the chart.
-    MALLOC_ARENA_MAX: '2',
     LOG_LEVEL: 'warn',
+    ...(await chartEnv()),
   }
-  // With the flags of packages/cli/bin/nemoctl.mjs, which would start it as a child of its own.
-  const main = join(ROOT, 'packages', 'cli', 'src', 'main.ts')
-  const child = spawn(
-    process.execPath,
-    ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=1', main, 'operator', 'training'],
-    {
-      env,
-      stdio: ['ignore', 'ignore', 'inherit'],
-    },
-  )
+  const child = spawn(process.execPath, [...start, 'operator', 'training'], {
+    env,
+    stdio: ['ignore', 'ignore', 'inherit'],
+  })
   const url = `http://127.0.0.1:${port}`
   await until200(`${url}/readyz`, 30_000)
   return { child, pid: child.pid ?? 0, url }
@@ -126,12 +133,12 @@ const job = (i: number) => ({
   spec: { jobId: `job-${i}`, callbackURL: 'http://customizer:9009' },
 })
 
-async function measure(kubeconfig: string): Promise<Row[]> {
+async function measure(kubeconfig: string, start: string[]): Promise<Row[]> {
   const client = new KubeClient(await loadConnection({ KUBECONFIG: kubeconfig }))
   const token = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'nemo-internal-token' } }
   const data = { token: Buffer.from('a token of the bench').toString('base64') }
   await client.request({ method: 'POST', path: `/api/v1/namespaces/${NS}/secrets`, body: { ...token, data } })
-  const { child, pid, url } = await startProcess(kubeconfig)
+  const { child, pid, url } = await startProcess(kubeconfig, start)
   const resources = follow(client, 'nvidia.com/v1alpha1', 'NemoTrainingJob')
   const jobs = follow(client, 'batch/v1', 'Job')
   try {
@@ -195,7 +202,7 @@ export const bench: Bench = {
         const crds = join(ROOT, 'deploy/nemo-instances/crds')
         await plane.kubectl(['apply', '--server-side', '-f', crds])
         await plane.kubectl(['wait', '--for=condition=Established', '--timeout=30s', '-f', crds])
-        return await measure(plane.kubeconfig)
+        return await measure(plane.kubeconfig, await unpackServices(join(dir, 'image')))
       } finally {
         await plane.stop()
       }

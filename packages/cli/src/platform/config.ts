@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { parseConfig } from '@open-nemo/runtime'
+// By its own path: every command comes by here, operators too, and the runtime's index loads two databases and a server.
+import { parseConfig } from '@open-nemo/runtime/config/parse.ts'
 import { z } from 'zod'
 
 const port = (fallback: number) =>

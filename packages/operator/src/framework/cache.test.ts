@@ -24,8 +24,20 @@ test('lists by label follow changes, deletions and other namespaces', () => {
   assert.deepEqual(store.list('other', { job: 'x' }), [])
   store.upsert(pod('a', '3', { job: 'y' }))
   assert.deepEqual(names(store.list('ns', { job: 'x' })), ['b'])
-  store.replace('ns', [pod('a', '4', { job: 'y' })])
+  store.upsert(pod('a', '4', { job: 'y' }))
+  store.retain('other', new Set())
+  store.retain('ns', new Set(['ns/a']), '4')
   assert.deepEqual([names(store.list('ns', { job: 'x' })), names(store.list('ns'))], [[], ['a']])
+})
+
+test('a list does not take away what was made after it', () => {
+  const store = new Store()
+  store.upsert(pod('gone', '9', {}))
+  store.upsert(pod('made', '11', {}))
+  store.retain('', new Set(), '10')
+  assert.deepEqual(names(store.list('ns')), ['made'])
+  store.retain('', new Set())
+  assert.deepEqual(names(store.list('ns')), [])
 })
 
 test('an older version never replaces a newer one, and 10 is newer than 9', () => {

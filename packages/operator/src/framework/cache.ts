@@ -101,16 +101,24 @@ export class Store {
     this.onChange({ object: previous, previous, deleted: true })
   }
 
-  /** Makes the store hold exactly these objects of a namespace ('' is all of them), as a list gives them. */
-  replace(namespace: string, objects: KubeObject[]): void {
-    const present = new Set(objects.map((o) => `${o.metadata.namespace ?? ''}/${o.metadata.name}`))
+  /**
+   * Forgets the objects of a namespace ('' is all of them) whose `keyOf` is not present, as a list of version `asOf`
+   * says; what is newer than that, such as an object that was just made here, it cannot know of.
+   */
+  retain(namespace: string, present: ReadonlySet<string>, asOf = ''): void {
     for (const [space, entries] of this.#byNamespace) {
       if (namespace && space !== namespace) continue
-      for (const [name, entry] of [...entries]) if (!present.has(`${space}/${name}`)) this.remove(read(entry))
+      for (const entry of [...entries.values()]) {
+        if (asOf && isNewer(entry.version, asOf)) continue
+        const object = read(entry)
+        if (!present.has(keyOf(object))) this.remove(object)
+      }
     }
-    for (const object of objects) this.upsert(object)
   }
 }
+
+/** What tells an object from all others of its kind. */
+export const keyOf = ({ metadata }: KubeObject) => `${metadata.namespace ?? ''}/${metadata.name}`
 
 function enter(index: Map<string, Set<Entry>>, value: string | undefined, entry: Entry): void {
   if (value === undefined) return

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from '@open-nemo/runtime/telemetry/log.ts'
-import { type Store, slim } from './cache.ts'
+import { keyOf, type Store } from './cache.ts'
 import { isStatus, type KubeClient, KubeError, type WatchLine } from './client.ts'
 import { type Resource, resourcePath } from './resources.ts'
 import type { KubeObject } from './types.ts'
@@ -48,7 +48,7 @@ export class Reflector {
   readonly #options: ReflectorOptions
   readonly #stop = new AbortController()
   #version = ''
-  #listedAt = 0
+  #listAgainAt = 0
   #synced = false
   #failures = 0
   #ended = false
@@ -80,7 +80,7 @@ export class Reflector {
       } catch (err) {
         if (this.#stop.signal.aborted) break
         if (this.#options.optional && isStatus(err, 404)) {
-          this.#options.store.replace(this.#options.namespace, [])
+          this.#options.store.retain(this.#options.namespace, new Set())
           break
         }
         await this.#recover(err)
@@ -90,7 +90,7 @@ export class Reflector {
   }
 
   async #round(): Promise<void> {
-    if (!this.#version || Date.now() - this.#listedAt > this.#options.times.resyncMs) await this.#list()
+    if (!this.#version || Date.now() > this.#listAgainAt) await this.#list()
     await this.#watch()
   }
 
@@ -111,7 +111,8 @@ export class Reflector {
 
   async #list(): Promise<void> {
     const { client, resource, namespace, store, labelSelector, fieldSelector } = this.#options
-    const objects: KubeObject[] = []
+    // Page by page: all of a kind at once would be the most memory that an operator ever takes.
+    const present = new Set<string>()
     let continued: string | undefined
     let version = ''
     do {
@@ -121,13 +122,17 @@ export class Reflector {
         signal: this.#stop.signal,
         timeoutMs: 30_000,
       })
-      for (const item of page.items ?? []) objects.push(slim(this.#typed(item)))
+      for (const item of page.items ?? []) {
+        store.upsert(this.#typed(item))
+        present.add(keyOf(item))
+      }
       continued = page.metadata?.continue || undefined
       version = page.metadata?.resourceVersion ?? ''
     } while (continued)
-    store.replace(namespace, objects)
+    store.retain(namespace, present, version)
     this.#version = version
-    this.#listedAt = Date.now()
+    // Not all kinds at the same moment.
+    this.#listAgainAt = Date.now() + this.#options.times.resyncMs * (0.75 + Math.random() / 4)
     this.#synced = true
   }
 

@@ -28,12 +28,7 @@ export async function servicesImage(context: BuildContext): Promise<ImageSpec> {
       await sourcesLayer(),
     ],
     config: {
-      Entrypoint: [
-        '/usr/local/bin/node',
-        '--disable-warning=ExperimentalWarning',
-        `--import=/${HOME}/${STRIPPED}`,
-        `/${HOME}/packages/cli/src/main.ts`,
-      ],
+      Entrypoint: ['/usr/local/bin/node', ...servicesStart('/').args],
       Env: [
         'PATH=/usr/local/bin:/usr/bin:/bin',
         'HOME=/tmp',
@@ -143,8 +138,15 @@ const stripped = (text: Buffer): Buffer => Buffer.from(stripTypeScriptTypes(text
 
 const SOURCE_SKIP = /(^|\/)(node_modules|testing|__pycache__|\.[^/]+)(\/|$)|\.test\.ts$|\.pyc$/
 
+/** Where the sources are below the root of the image, and the arguments with which Node starts nemoctl there. */
+export function servicesStart(root: string): { home: string; args: string[] } {
+  const home = join(root, HOME)
+  const flags = ['--disable-warning=ExperimentalWarning', `--import=${join(home, STRIPPED)}`]
+  return { home, args: [...flags, join(home, 'packages/cli/src/main.ts')] }
+}
+
 /** Our own sources, and the links by which packages find each other. */
-async function sourcesLayer(): Promise<LayerSpec> {
+export async function sourcesLayer(): Promise<LayerSpec> {
   const folders = ['packages', 'trainer', 'deploy/nemo-instances/crds', 'deploy/nemo-infra/crds']
   const there = folders.filter((folder) => existsSync(join(ROOT, folder)))
   const fill = async (files: LayerFiles) => {
