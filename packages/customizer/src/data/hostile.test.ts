@@ -18,8 +18,13 @@ const GOOD = [
 const BODY = Buffer.from(GOOD.map((row) => `${JSON.stringify(row)}\n`).join(''))
 
 /** Checks a body that comes in pieces of any size: what is refused names its file. */
-function isRefused(bytes: Uint8Array, random: ReturnType<typeof createRandom>, format: string): boolean {
-  const checker = createLineChecker('training/a.jsonl', rowCheck('sft', format))
+function isRefused(
+  bytes: Uint8Array,
+  random: ReturnType<typeof createRandom>,
+  format: string,
+  training = 'sft',
+): boolean {
+  const checker = createLineChecker('training/a.jsonl', rowCheck(training, format))
   try {
     for (let at = 0; at < bytes.length; ) {
       const size = random.integer(1, 40)
@@ -41,6 +46,29 @@ test('damaged JSONL is refused with its place, or taken, never more', () => {
   for (let i = 0; i < 600; i++)
     if (isRefused(damaged(BODY, random), random, '{prompt} {completion}')) refused++
   assert.ok(refused > 200, `only ${refused} were refused`)
+})
+
+test('damaged and strange rows of queries and documents are refused with their place, or taken', () => {
+  const random = createRandom(5)
+  const rows = [
+    { query: 'ä', pos_doc: 'b', neg_doc: ['c', 'd'] },
+    { query: 'x', pos_doc: 'y', neg_doc: [] },
+  ]
+  const body = Buffer.from(rows.map((row) => `${JSON.stringify(row)}\n`).join(''))
+  const check = (bytes: Uint8Array) => isRefused(bytes, random, '{prompt} {completion}', 'embedding')
+  assert.equal(check(body), false)
+  let refused = 0
+  for (let i = 0; i < 600; i++) if (check(damaged(body, random))) refused++
+  assert.ok(refused > 200, `only ${refused} were refused`)
+  for (const strange of [
+    '{"__proto__": {"query": "a", "pos_doc": "b"}}',
+    '{"query": {"trim": 1}, "pos_doc": "b"}',
+    '{"query": "a", "pos_doc": "b", "neg_doc": {"length": 3}}',
+    '{"query": "a", "pos_doc": "b", "neg_doc": [[["c"]]]}',
+    '{"query": "a", "pos_doc": "b", "neg_doc": 0}',
+    'null',
+  ])
+    assert.equal(check(Buffer.from(`${strange}\n`)), true, strange)
 })
 
 test('rows that are no rows, and prompt templates that are no templates', () => {
