@@ -38,8 +38,11 @@ test('connections are used again, answers whole or streamed come as they are', a
       for (let i = 0; i < 3; i++) {
         const whole = await send({ url, headers: {}, body: 'x', signal: never })
         assert.deepEqual([whole.status, await textOf(whole)], [418, 'tea'])
+        await sleep(5)
         const stream = await send({ url, headers: {}, body: 'stream', signal: never })
         assert.equal(await textOf(stream), 'one two')
+        // undici frees a connection one turn of the loop after its answer.
+        await sleep(5)
       }
     },
   )
@@ -56,7 +59,7 @@ test('what fails while connecting is tried again, what was sent is not', async (
       request.socket.destroy()
     },
     async (url) => {
-      await assert.rejects(send({ url, headers: {}, body: '{}', signal: never }), { code: 'ECONNRESET' })
+      await assert.rejects(send({ url, headers: {}, body: '{}', signal: never }), /other side closed/)
     },
   )
   assert.equal(seen, 1)

@@ -1,15 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-import {
-  Agent as HttpAgent,
-  request as httpRequest,
-  type IncomingMessage,
-  type RequestOptions,
-} from 'node:http'
-import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Carrier, tracing } from '@open-nemo/runtime'
 import { hostRole } from '@open-nemo/runtime/gateway/table.ts'
 import { clientSpan } from '@open-nemo/runtime/telemetry/http-spans.ts'
+import { Agent } from 'undici'
+import { exchange } from './exchange.ts'
 
 /** One request to an upstream. */
 export interface Outgoing {
@@ -29,25 +24,32 @@ export interface Answer {
 /** Sends requests to upstreams and gives their answers as they come. */
 export type Transport = (outgoing: Outgoing) => Promise<Answer>
 
+/** Headers of an answer that mean something to the caller; the rest is between us and the upstream. */
+export const PASSED = ['content-type', 'retry-after', 'x-should-retry', 'x-request-id']
 /** A server that is being started again refuses connections for a moment. */
 const CONNECT_TRIES = 3
 const RETRY_MS = 100
 /** Failures before a connection is there: nothing was sent, so that nothing is done twice. */
 const BEFORE_SENDING = new Set(['ECONNREFUSED', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'ECONNABORTED'])
-/** Headers of an answer that mean something to the caller; the rest is between us and the upstream. */
-export const PASSED = ['content-type', 'retry-after', 'x-should-retry', 'x-request-id']
-const NO_BODY = new Set([204, 205, 304])
-const BROKEN_OFF = 'the upstream broke off its answer'
-/** Answers up to this size are sent on whole. */
-const WHOLE_BYTES = 1024 * 1024
+const CONNECT_MS = 30_000
+/** Idle connections are closed before common servers do it (5 s), so that none is used in the moment it goes. */
+const IDLE_MS = 4000
+const MOST_CONNECTIONS = 1024
 
 /**
  * A transport with connections that are kept and used again. Hosts of the platform itself are reached by `inner`.
  * What fails while connecting is tried again; what was sent is not.
  */
 export function createTransport(inner: typeof globalThis.fetch): Transport & { close(): void } {
-  const pool = { keepAlive: true, maxSockets: 1024, maxFreeSockets: 256, scheduling: 'lifo' } as const
-  const agents = { http: new HttpAgent(pool), https: new HttpsAgent(pool) }
+  const agent = new Agent({
+    connections: MOST_CONNECTIONS,
+    allowH2: false,
+    connect: { timeout: CONNECT_MS },
+    keepAliveTimeout: IDLE_MS,
+    // A model may think for as long as it likes.
+    headersTimeout: 0,
+    bodyTimeout: 0,
+  })
 
   const transport = async (outgoing: Outgoing): Promise<Answer> => {
     const { url, headers, body, signal } = outgoing
@@ -58,48 +60,19 @@ export function createTransport(inner: typeof globalThis.fetch): Transport & { c
       toResponse(await post(target, { ...outgoing, headers: { ...headers, ...context } }))
     return await clientSpan({ method: 'POST', url: target }, withContext)
   }
-  const post = async (target: URL, { headers, body, signal }: Outgoing): Promise<Answer> => {
-    const secure = target.protocol === 'https:'
-    const agent = secure ? agents.https : agents.http
-    const length = String(Buffer.byteLength(body))
-    const options = { method: 'POST', agent, signal, headers: { ...headers, 'content-length': length } }
+  const post = async (target: URL, outgoing: Outgoing): Promise<Answer> => {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await toAnswer(await send(target, options, body, secure))
+        return await exchange(agent, target, outgoing)
       } catch (err) {
         const code = (err as NodeJS.ErrnoException).code ?? ''
+        const { signal } = outgoing
         if (signal.aborted || attempt >= CONNECT_TRIES || !BEFORE_SENDING.has(code)) throw err
         await sleep(RETRY_MS * attempt, undefined, { signal })
       }
     }
   }
-  const close = () => {
-    agents.http.destroy()
-    agents.https.destroy()
-  }
-  return Object.assign(transport, { close })
-}
-
-function send(target: URL, options: RequestOptions, body: string, secure: boolean): Promise<IncomingMessage> {
-  return new Promise((resolve, reject) => {
-    const request = (secure ? httpsRequest : httpRequest)(target, options, resolve)
-    request.once('error', reject)
-    request.end(body)
-  })
-}
-
-async function toAnswer(message: IncomingMessage): Promise<Answer> {
-  const headers = {
-    get: (name: string) => {
-      const value = message.headers[name]
-      return typeof value === 'string' ? value : null
-    },
-  }
-  const status = message.statusCode ?? 502
-  const length = Number(message.headers['content-length'] ?? Number.NaN)
-  if (!(length <= WHOLE_BYTES)) return { status, headers, body: streamOf(message) }
-  const bytes = await wholeOf(message)
-  return { status, headers, body: NO_BODY.has(status) ? null : bytes }
+  return Object.assign(transport, { close: () => void agent.destroy() })
 }
 
 /** The same as the response that spans are told of. */
@@ -109,30 +82,4 @@ function toResponse({ status, headers, body }: Answer): Response {
     return value === null ? [] : [[name, value]]
   })
   return new Response(body, { status, headers: passed })
-}
-
-function wholeOf(message: IncomingMessage): Promise<Buffer<ArrayBuffer>> {
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = []
-    message.on('data', (chunk: Buffer) => chunks.push(chunk))
-    message.once('end', () => resolve(Buffer.concat(chunks)))
-    message.once('error', reject)
-    message.once('aborted', () => reject(new Error(BROKEN_OFF)))
-  })
-}
-
-function streamOf(message: IncomingMessage): ReadableStream<Uint8Array> {
-  return new ReadableStream({
-    start(controller) {
-      message.on('data', (chunk: Buffer) => {
-        controller.enqueue(chunk)
-        if ((controller.desiredSize ?? 1) <= 0) message.pause()
-      })
-      message.once('end', () => controller.close())
-      message.once('error', (err) => controller.error(err))
-      message.once('aborted', () => controller.error(new Error(BROKEN_OFF)))
-    },
-    pull: () => void message.resume(),
-    cancel: () => void message.destroy(),
-  })
 }
