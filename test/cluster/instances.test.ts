@@ -90,6 +90,8 @@ describe('the chart nemo-instances on an API server', { skip }, () => {
     dir = await mkdtemp(join(tmpdir(), 'nemo-instances-'))
     plane = await startControlPlane({
       dir: join(dir, 'plane'),
+      // On in OpenShift: who changes the owners of an object has to be allowed to delete it.
+      admission: ['OwnerReferencesPermissionEnforcement'],
       onProgress: ({ message }) => console.log(message),
     })
     await plane.kubectl(['apply', '--server-side', '-f', join(instancesChart, 'crds')])
