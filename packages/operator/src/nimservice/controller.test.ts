@@ -239,12 +239,12 @@ test('it is asked ever less often while it does not answer, and nothing else is 
   const status = { observedGeneration: 1, replicas: 1, updatedReplicas: 1, availableReplicas: 1 }
   here.objects.push(live(find(planOf(nim(), here, by), 'Deployment'), nim(), status))
   const waits: (number | undefined)[] = []
-  for (let i = 0; i < 7; i++) {
+  for (let i = 0; i < 8; i++) {
     const plan = planOf(nim(), here, by)
     waits.push(plan.requeueAfterMs)
     assert.equal(await plan.effect?.(), i === 0)
   }
-  assert.deepEqual(waits, [2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000])
+  assert.deepEqual(waits, [2_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000])
   const served = ['serving.kserve.io/v1beta1/InferenceService']
   for (const each of [nim({ inferencePlatform: 'kserve' }), nim({ storage: { pvc: { name: 'absent' } } })])
     assert.equal(planOf(each, world([], { served })).requeueAfterMs, undefined)

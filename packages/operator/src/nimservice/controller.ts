@@ -191,7 +191,8 @@ function standalone(resource: KubeObject, input: PodInput, on: Told & { asking: 
     ...(isAsking
       ? {
           effect: () => askAndKeep(on.asking, { key, of, url: asked, failures }),
-          requeueAfterMs: Math.min(ASK_AGAIN_MS * 2 ** failures, ASK_LAST_MS),
+          // The first failure is planned again at once, to be said.
+          requeueAfterMs: Math.min(ASK_AGAIN_MS * 2 ** Math.max(0, failures - 1), ASK_LAST_MS),
         }
       : {}),
   }
