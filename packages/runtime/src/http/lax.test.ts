@@ -43,5 +43,5 @@ test('what is no number or boolean is refused as before', () => {
   refused({ epochs: '0' }, 'body.epochs')
   refused({ epochs: true }, 'body.epochs')
   refused({ epochs: 1, flags: { a: 'maybe' } }, 'body.flags.a')
-  refused({ epochs: 1, config: { parallel: 2 } }, 'body.config')
+  refused({ epochs: 1, config: { parallel: 2 } }, 'body.config.parallel')
 })

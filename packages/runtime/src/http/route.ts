@@ -4,6 +4,7 @@ import { platformErrors } from '@open-nemo/contract/platform/errors.ts'
 import type { Context } from 'hono'
 import type { z } from 'zod'
 import type { App, AppEnv } from './app.ts'
+import { itemsOf } from './issues.ts'
 import { readAsMeant } from './lax.ts'
 
 type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE' | 'HEAD'
@@ -94,27 +95,7 @@ export function validate<T extends z.ZodType>(schema: T, value: unknown, root = 
   const meant = readAsMeant(value, result.error.issues)
   if (meant !== undefined) result = schema.safeParse(meant)
   if (result.success) return result.data
-  throw new ValidationError(
-    result.error.issues.slice(0, 20).map((issue) => ({
-      loc: [root, ...issue.path.map((p) => (typeof p === 'number' ? p : String(p)))],
-      msg: issueText(issue, value),
-      type: isMissing(issue, value) ? 'missing' : issue.code,
-    })),
-  )
-}
-
-function issueText(issue: z.core.$ZodIssue, value: unknown): string {
-  return isMissing(issue, value) ? 'Field required' : issue.message
-}
-
-function isMissing(issue: z.core.$ZodIssue, value: unknown): boolean {
-  if (issue.code !== 'invalid_type' || issue.path.length === 0) return false
-  let at: unknown = value
-  for (const key of issue.path) {
-    if (typeof at !== 'object' || at === null) return false
-    at = (at as Record<PropertyKey, unknown>)[key]
-  }
-  return at === undefined
+  throw new ValidationError(itemsOf(result.error.issues, value, root))
 }
 
 /** Reads a JSON body of at most `limit` bytes in strict UTF-8. Throws 413 or 422. */
