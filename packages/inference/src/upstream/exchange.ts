@@ -71,6 +71,8 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseData(controller: Controller, chunk: Buffer<ArrayBuffer>): void {
+    // After a pause comes an empty piece, which would pause again, and so on for ever.
+    if (chunk.length === 0) return
     if (this.#chunks) this.#chunks.push(chunk)
     this.#stream?.enqueue(chunk)
     if ((this.#stream?.desiredSize ?? 1) <= 0) controller.pause()

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { createServer, type RequestListener } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, createServer as createTcpServer } from 'node:net'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Answer, createTransport } from './transport.ts'
@@ -79,6 +79,48 @@ test('what fails while connecting is tried again, what was sent is not', async (
   await sleep(20)
   await assert.rejects(send({ url, headers: {}, body: '{}', signal: never }), { code: 'ECONNREFUSED' })
   assert.ok(performance.now() - begun < 2000)
+  send.close()
+})
+
+test('an answer may end with its connection, and be larger than a reader takes at once', async () => {
+  const send = createTransport(fetch)
+  for (const size of [7, 3_000_000]) {
+    const server = createTcpServer((socket) => {
+      socket.on('error', () => undefined)
+      socket.once('data', () => socket.end(`HTTP/1.0 200 OK\r\n\r\n${'x'.repeat(size)}`))
+    })
+    await once(server.listen(0, '127.0.0.1'), 'listening')
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1/x`
+    const answer = await send({ url, headers: {}, body: '{}', signal: AbortSignal.timeout(10_000) })
+    assert.ok(answer.body instanceof ReadableStream)
+    let got = 0
+    for await (const chunk of answer.body as unknown as AsyncIterable<Uint8Array>) {
+      got += chunk.length
+      await sleep(1)
+    }
+    assert.equal(got, size)
+    await new Promise((resolve) => server.close(resolve))
+  }
+  send.close()
+})
+
+test('a reader that stops ends the request at the upstream', async () => {
+  const send = createTransport(fetch)
+  const closed = Promise.withResolvers<void>()
+  await withServer(
+    (request, response) => {
+      request.socket.once('close', () => closed.resolve())
+      const timer = setInterval(() => response.write('more '), 5)
+      response.once('close', () => clearInterval(timer))
+    },
+    async (url) => {
+      const { body } = await send({ url, headers: {}, body: '{}', signal: never })
+      const reader = (body as ReadableStream<Uint8Array>).getReader()
+      await reader.read()
+      await reader.cancel()
+      await closed.promise
+    },
+  )
   send.close()
 })
 
