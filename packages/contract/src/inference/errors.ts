@@ -87,7 +87,7 @@ export const inferenceErrors = defineErrors('inference', {
   RANKER_NOT_FOUND: {
     status: 404,
     message: '{model} is no model that ranks here; those that do: {rankers}',
-    hint: 'Add a reranker: `nemoctl models add NAMESPACE/NAME --path FILE.gguf` with one of your own (a GGUF file with a scoring head), `--url URL` or POST /v1/models with an api_endpoint with a server that answers POST /ranking',
+    hint: 'Add a reranker: a GGUF file of your own with a scoring head (`nemoctl models add NAMESPACE/NAME --path FILE.gguf`), or a server that answers POST /ranking (`--url URL`, or POST /v1/models with an api_endpoint)',
   },
   OPERATION_NOT_SERVED: {
     status: 501,
