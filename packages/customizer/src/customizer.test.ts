@@ -116,6 +116,8 @@ test('what cannot be done is refused at creation, naming what works', async () =
   )
   for (const hyperparameters of kinds) assert.equal((await create({ hyperparameters })).status, 200)
   await refused({ config: 'no/such@v1' }, 404, /config no\/such@v1 not found. There are smollm2\/.*GET/)
+  const llama = 'meta/llama-3.2-1b-instruct@v1.0.0+A100'
+  await refused({ config: llama }, 404, /and with NEMO_LLAMA_ALIASES=true one of this name; GET/)
   await refused({ dataset: 'demo/none' }, 404, /dataset demo\/none not found/)
   h.platform.repos.set('dataset/demo/testing', newRepo({ 'testing/a.jsonl': '{}' }))
   await refused({ dataset: 'demo/testing' }, 400, /no \.jsonl file in its folder training\//)

@@ -152,6 +152,7 @@ test('what is wrong is named, with OpenAI’s shape beside detail', async () => 
   const overflow = new EngineError('context_overflow', 'x', { promptTokens: 9000, contextSize: 2048 })
   const cases: [object, number, RegExp, Error?][] = [
     [{ model: 'a/b' }, 404, /a\/b does not exist. Use one of: smollm2/],
+    [{ model: 'meta/llama-3.2-1b-instruct' }, 404, /with NEMO_LLAMA_ALIASES=true/],
     [{ messages: [] }, 422, /at least one message/],
     [{ max_tokens: 0 }, 422, /max_tokens/],
     [{ messages: [{ role: 'robot', content: '' }] }, 400, /robot/],

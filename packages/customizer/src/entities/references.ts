@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { customizationErrors as errors } from '@open-nemo/contract/customization/errors.ts'
 import type { Queryable } from '@open-nemo/runtime'
+import { settingFor } from '@open-nemo/runtime/catalogue/index.ts'
 import { type Entity, type EntityKind, type Key, readEntities, readEntity, referenceOf } from './store.ts'
 
 export { referenceOf } from './store.ts'
@@ -47,7 +48,9 @@ export async function notFound(db: Queryable, kind: EntityKind, name: string): P
     (name.startsWith(`${namespace}/`) ? 1 : 0)
   const entities = await readEntities(db, kind)
   const near = entities.sort((a, b) => nearness(b) - nearness(a)).slice(0, OFFERED)
-  const known = near.map(referenceOf).join(', ') || '(none yet)'
+  const setting = near.some((one) => nearness(one) > 1) ? undefined : settingFor(name)
+  const names = near.map(referenceOf).join(', ') || '(none yet)'
+  const known = setting ? `${names}, and with ${setting} one of this name` : names
   return kind === 'target'
     ? errors.TARGET_NOT_FOUND({ name, known })
     : errors.CONFIG_NOT_FOUND({ name, known })

@@ -2,6 +2,7 @@
 import { inferenceErrors as errors } from '@open-nemo/contract/inference/errors.ts'
 import type { ServedModelData } from '@open-nemo/contract/inference/schemas.ts'
 import type { ServiceContext } from '@open-nemo/runtime'
+import { settingFor } from '@open-nemo/runtime/catalogue/index.ts'
 import type { AdapterEntry, Discovery, UpstreamEntry } from '../adapters/discovery.ts'
 import type { WholeEntry } from '../adapters/whole-models.ts'
 import type { InferenceConfig } from '../config.ts'
@@ -141,9 +142,11 @@ export function createServedModels(args: {
       .slice(0, 20)
       .map((m) => m.id)
       .join(', ')
+    const setting = settingFor(name)
+    const also = setting ? `; the platform answers to this name with ${setting}` : ''
     throw errors.MODEL_NOT_FOUND({
       model: name.slice(0, 200),
-      models: models || '(none yet)',
+      models: (models || '(none yet)') + also,
       field: 'model',
     })
   }

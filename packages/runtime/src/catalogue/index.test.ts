@@ -13,6 +13,7 @@ import {
   PULLED,
   readGgufInfo,
   removeModel,
+  settingFor,
 } from './index.ts'
 
 let home = ''
@@ -78,8 +79,15 @@ describe('loadCatalogue', () => {
     assert.equal(catalogue.isAlias('meta/llama-3.2-1b-instruct@2.0'), true)
     assert.equal(catalogue.isAlias('smollm2/smollm2-135m-instruct'), false)
     const versions = model?.configs.filter((c) => c.namespace === 'meta').map((c) => c.version)
-    assert.deepEqual(versions, ['v1.0.0+A100', 'v1.0.0+80GB', 'v1.0.0+40GB', ''])
+    assert.deepEqual(versions, ['v1.0.0+A100', 'v1.0.0+80GB', 'v1.0.0+40GB', 'v1.0.0', ''])
     await assert.rejects(load({ NEMO_LLAMA_ALIASES: 'maybe' }), /NEMO_LLAMA_ALIASES is "maybe"/)
+  })
+
+  it('knows which setting gives a name', () => {
+    assert.equal(settingFor('meta/llama-3.2-1b-instruct@v1.0.0+A100'), 'NEMO_LLAMA_ALIASES=true')
+    assert.equal(settingFor('nvidia/llama-3.2-nv-embedqa-1b@v2'), 'NEMO_EMBEDDING_ALIASES=true')
+    assert.equal(settingFor('nvidia/nv-embedqa-e5-v5'), 'NEMO_EMBEDDING_ALIASES=true')
+    assert.equal(settingFor('meta/llama-3.1-8b-instruct'), undefined)
   })
 
   it("tunes the embedding model under its own name, and under NVIDIA's when told to", async () => {

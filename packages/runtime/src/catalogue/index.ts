@@ -14,7 +14,7 @@ export { CatalogueError } from './errors.ts'
 export { GgufError, type GgufInfo, readGgufInfo } from './gguf.ts'
 export { localFile } from './local-files.ts'
 export { PULLED } from './model-store.ts'
-export { LLAMA_NAME } from './seeds.ts'
+export { LLAMA_NAME, settingFor } from './seeds.ts'
 export * from './types.ts'
 
 /**

@@ -8,7 +8,7 @@ const CPU_MAX_SEQ_LENGTH = 2048
 
 /** What the Llama switch adds to the reference model. */
 export const LLAMA_NAME = 'meta/llama-3.2-1b-instruct'
-const LLAMA_CONFIGS = ['v1.0.0+A100', 'v1.0.0+80GB', 'v1.0.0+40GB', '']
+const LLAMA_CONFIGS = ['v1.0.0+A100', 'v1.0.0+80GB', 'v1.0.0+40GB', 'v1.0.0', '']
 
 const REFERENCE = {
   id: 'smollm2/smollm2-135m-instruct',
@@ -66,6 +66,15 @@ const EMBEDDING_CONFIGS = ['v2+A100', 'v2+L40', 'v2+40GB', 'v2+80GB']
 const EMBEDDING_LENGTH = 512
 const EMBEDDING_FIELDS = '{query} {pos_doc} {neg_doc}'
 const EMBEDDER = { namespace: 'sentence-transformers', name: 'all-MiniLM-L6-v2', version: '1.0' }
+
+/** The setting that lets a model which is there from the start answer to a name of NVIDIA's. */
+export function settingFor(name: string): string | undefined {
+  const [plain = ''] = name.split('@')
+  if (plain === LLAMA_NAME) return 'NEMO_LLAMA_ALIASES=true'
+  const { namespace, name: target } = EMBEDDING_TARGET
+  const isEmbedding = EMBEDDING_NAMES.includes(plain) || plain === `${namespace}/${target}`
+  return isEmbedding ? 'NEMO_EMBEDDING_ALIASES=true' : undefined
+}
 
 /** The embedding model that is there from the start. `aliases` adds the names of programs written for NVIDIA's. */
 export function embeddingModel(aliases: boolean): CatalogueModel {
