@@ -5,6 +5,7 @@ import { createServer, type RequestListener } from 'node:http'
 import { type AddressInfo, createServer as createTcpServer } from 'node:net'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { setTracing, type Tracing } from '@open-nemo/runtime/telemetry/tracing.ts'
 import { type Answer, createTransport } from './transport.ts'
 
 const never = new AbortController().signal
@@ -160,4 +161,53 @@ test('hanging up ends the request at the upstream', async () => {
   )
   await closed.promise
   send.close()
+})
+
+test('with traces on, the upstream is told of the span, which lasts as long as a stream', async () => {
+  const ended: string[] = []
+  const begin: Tracing['begin'] = ({ name }) => ({
+    carrier: { traceparent: '00-1-2-01' },
+    set: () => undefined,
+    rename: () => undefined,
+    fail: () => undefined,
+    end: () => void ended.push(name),
+  })
+  setTracing({
+    begin,
+    inside: (_span, work) => work(),
+    carrier: () => undefined,
+    ignores: () => false,
+    stop: async () => undefined,
+  })
+  const send = createTransport(fetch)
+  const seen: unknown[] = []
+  try {
+    await withServer(
+      async (request, response) => {
+        seen.push(request.headers.traceparent)
+        let body = ''
+        for await (const chunk of request) body += chunk
+        if (body === 'stream') {
+          response.writeHead(200, { 'content-type': 'text/event-stream' })
+          response.write('data: 1\n\n')
+          setTimeout(() => response.end('data: 2\n\n'), 20)
+        } else response.writeHead(Number(body), { 'content-length': 3, 'retry-after': '7' }).end('tea')
+      },
+      async (url) => {
+        const whole = await send({ url, headers: {}, body: '418', signal: never })
+        assert.deepEqual([whole.status, whole.headers.get('retry-after')], [418, '7'])
+        assert.equal(await textOf(whole), 'tea')
+        assert.equal(ended.length, 1)
+        assert.equal((await send({ url, headers: {}, body: '204', signal: never })).body, null)
+        const stream = await send({ url, headers: {}, body: 'stream', signal: never })
+        assert.equal(ended.length, 2)
+        assert.equal(await textOf(stream), 'data: 1\n\ndata: 2\n\n')
+        assert.deepEqual(ended, Array(3).fill('POST 127.0.0.1'))
+      },
+    )
+  } finally {
+    setTracing(undefined)
+    send.close()
+  }
+  assert.deepEqual(seen, Array(3).fill('00-1-2-01'))
 })
