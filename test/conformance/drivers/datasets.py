@@ -5,7 +5,8 @@ import json
 import os
 import tempfile
 
-os.environ.update(HF_HOME=tempfile.mkdtemp(prefix="nemo-hub-"), HF_HUB_DISABLE_PROGRESS_BARS="1")
+home = tempfile.TemporaryDirectory(prefix="nemo-hub-")
+os.environ.update(HF_HOME=home.name, HF_HUB_DISABLE_PROGRESS_BARS="1")
 
 from huggingface_hub import HfApi  # noqa: E402
 from recorder import DATA_STORE  # noqa: E402

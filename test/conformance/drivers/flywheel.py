@@ -6,7 +6,8 @@ import os
 import tempfile
 import time
 
-os.environ.update(HF_HOME=tempfile.mkdtemp(prefix="nemo-hub-"), HF_HUB_DISABLE_PROGRESS_BARS="1")
+home = tempfile.TemporaryDirectory(prefix="nemo-hub-")
+os.environ.update(HF_HOME=home.name, HF_HUB_DISABLE_PROGRESS_BARS="1")
 
 import requests  # noqa: E402
 from huggingface_hub import HfApi  # noqa: E402
