@@ -158,11 +158,13 @@ export const configUpdate = z.looseObject({
 })
 
 const reference = z.string().min(1).max(1024)
+/** A stored target or config, named by an object. */
+const namedReference = z.strictObject({ name: z.string().min(1).max(255), namespace: named.namespace })
 export const jobCreate = z.looseObject({
   ...common,
   namespace: named.namespace,
-  target: z.union([reference, targetCreate]),
-  config: z.union([reference, configCreate]),
+  target: z.union([reference, targetCreate, namedReference]),
+  config: z.union([reference, configCreate, namedReference]),
   output_files_url: z.string().max(4096).nullish(),
 })
 export type JobCreate = z.infer<typeof jobCreate>
@@ -170,8 +172,8 @@ export type JobCreate = z.infer<typeof jobCreate>
 export const liveCreate = z.looseObject({
   ...common,
   namespace: named.namespace,
-  target: z.union([reference, targetCreate]),
-  config: z.union([reference, configCreate]),
+  target: z.union([reference, targetCreate, namedReference]),
+  config: z.union([reference, configCreate, namedReference]),
 })
 export type LiveCreate = z.infer<typeof liveCreate>
 

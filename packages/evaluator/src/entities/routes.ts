@@ -208,6 +208,6 @@ function referenceOf({ namespace, name }: Key): string {
   return `${namespace}/${name}`
 }
 
-function notFound(kind: EntityKind, name: string): Error {
+export function notFound(kind: EntityKind, name: string): Error {
   return kind === 'target' ? errors.TARGET_NOT_FOUND({ name }) : errors.CONFIG_NOT_FOUND({ name })
 }

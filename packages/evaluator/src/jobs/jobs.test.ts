@@ -63,6 +63,24 @@ test('a job asks the model about every row and answers with scores and their sta
   assert.equal(h.platform.asked[0]?.body.max_tokens, 8)
 })
 
+test('target and config may be named by objects, with or without their type', async () => {
+  const namespace = 'stored'
+  await h.call('POST', '/v1/evaluation/targets', { ...TARGET, name: 't', namespace })
+  await h.call('POST', '/v1/evaluation/configs', { ...CUSTOM, name: 'c', namespace })
+  for (const types of [
+    { target: { type: 'model' }, config: { type: 'custom' } },
+    { target: {}, config: {} },
+  ]) {
+    const target = { ...types.target, name: 't', namespace }
+    const config = { ...types.config, name: 'c', namespace }
+    const { body } = await h.call('POST', '/v1/evaluation/jobs', { target, config })
+    assert.equal(body.target.model?.api_endpoint.url, MODEL.api_endpoint.url, JSON.stringify(body))
+    assert.deepEqual(Object.keys(body.config.tasks), ['qa'])
+    const absent = await h.call('POST', '/v1/evaluation/jobs', { target: { ...target, name: 'x' }, config })
+    assert.deepEqual([absent.status, absent.body.code], [404, 'TARGET_NOT_FOUND'])
+  }
+})
+
 test('a created job answers as the recorded server does', async () => {
   const { status, body } = await h.call('POST', '/v1/evaluation/jobs', { target: TARGET, config: CUSTOM })
   assert.equal(status, 200)
