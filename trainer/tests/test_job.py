@@ -45,10 +45,10 @@ class Job(unittest.TestCase):
             (raw(hyperparameters={"training_type": "grpo"}), "use sft or dpo with lora, lora_merged, all_weights"),
             (raw(hyperparameters={"finetuning_type": "p_tuning"}), "use sft or dpo with lora"),
             (raw(hyperparameters={"sequence_packing_enabled": 1}), "sequence_packing_enabled"),
-            (raw(hyperparameters={"sft": {"hidden_dropout": 1}}), "hidden_dropout"),
+            (raw(hyperparameters={"sft": {"hidden_dropout": 1.5}}), "hidden_dropout"),
             (raw(hyperparameters={"dpo": {"max_grad_norm": 0}}), "max_grad_norm"),
             (raw(hyperparameters={"dpo": {"ref_policy_kl_penalty": -1}}), "ref_policy_kl_penalty"),
-            (raw(hyperparameters={"lora": {"adapter_dropout": 1}}), "adapter_dropout"),
+            (raw(hyperparameters={"lora": {"adapter_dropout": 1.5}}), "adapter_dropout"),
             (raw(hyperparameters={"lora": {"target_modules": "q_proj"}}), "target_modules"),
         ]
         for value, name in cases:

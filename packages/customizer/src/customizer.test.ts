@@ -91,6 +91,23 @@ test('a created job answers as the recorded server does', async () => {
   assert.equal((await h.call('GET', `${V1}/jobs/${body.id}/container-logs`)).body.error, null)
 })
 
+test('the hyperparameters of NVIDIA’s documentation are taken, with a warning where they teach nothing', async () => {
+  const { status, body } = await create({
+    hyperparameters: {
+      ...LORA,
+      log_every_n_steps: 0,
+      val_check_interval: 0.01,
+      weight_decay: 0,
+      sft: { hidden_dropout: 1, attention_dropout: 1, ffn_dropout: 1 },
+      lora: { adapter_dim: 8, adapter_dropout: 1 },
+    },
+  })
+  assert.equal(status, 200, JSON.stringify(body))
+  assert.equal(body.hyperparameters.log_every_n_steps, 10)
+  const told = body.warnings.map((one: { message: string }) => one.message)
+  assert.ok(told.includes('adapter_dropout, attention_dropout, hidden_dropout is 1'), told.join('; '))
+})
+
 test('an output name that is taken answers 409, also by a job that has not ended', async () => {
   h.platform.entities.set('models/demo/taken@v1', {})
   const taken = await create({ output_model: 'demo/taken@v1' })

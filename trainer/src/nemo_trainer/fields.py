@@ -33,6 +33,13 @@ def fraction(raw: dict[str, Any], key: str, default: float) -> float:
     return value
 
 
+def dropout(raw: dict[str, Any], key: str, default: float) -> float:
+    value = number(raw, key, default, minimum=0)
+    if value > 1:
+        raise JobError("invalid_job", f"{key} is {value}: it must be at most 1")
+    return value
+
+
 def text(raw: dict[str, Any], key: str, default: str | None = None) -> str:
     value = raw.get(key, default)
     if value is None and default is not None:

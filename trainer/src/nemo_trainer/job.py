@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import JobError
-from .fields import flag, fraction, number, paths, text
+from .fields import dropout, flag, fraction, number, paths, text
 
 OPTIMIZERS = (
     "adamw_with_cosine_annealing",
@@ -220,7 +220,7 @@ def _lora(raw: dict[str, Any]) -> Lora:
     return Lora(
         adapter_dim=int(number(raw, "adapter_dim", default.adapter_dim, minimum=1)),
         alpha=number(raw, "alpha", default.alpha),
-        adapter_dropout=fraction(raw, "adapter_dropout", default.adapter_dropout),
+        adapter_dropout=dropout(raw, "adapter_dropout", default.adapter_dropout),
         target_modules=tuple(targets),
     )
 
@@ -238,4 +238,4 @@ def _negatives(raw: dict[str, Any]) -> Negatives:
 
 
 def _dropout(raw: dict[str, Any], key: str) -> float | None:
-    return None if raw.get(key) is None else fraction(raw, key, 0.0)
+    return None if raw.get(key) is None else dropout(raw, key, 0.0)

@@ -16,12 +16,14 @@ const MAX_SEED = 2 ** 32 - 1
 
 const count = z.int().min(1).max(1_000_000)
 const fraction = z.number().min(0).lt(1)
+/** Up to 1, as in NVIDIA's documentation, though then there is nothing to learn from. */
+const dropout = z.number().min(0).max(1)
 
 /** LoRA's own settings; keys that are not named here are kept and given back. */
 export const loraParameters = z.looseObject({
   adapter_dim: z.int().min(1).max(1024).nullish(),
   alpha: z.int().min(1).max(65_536).nullish(),
-  adapter_dropout: fraction.nullish(),
+  adapter_dropout: dropout.nullish(),
   target_modules: z.array(z.string().min(1).max(255)).max(1000).nullish(),
 })
 
@@ -38,8 +40,8 @@ export const dpoParameters = z.looseObject({
 })
 
 const sftParameters = z.looseObject({
-  attention_dropout: fraction.nullish(),
-  hidden_dropout: fraction.nullish(),
+  attention_dropout: dropout.nullish(),
+  hidden_dropout: dropout.nullish(),
 })
 
 /** What a job is asked to train with. `batch_size` counts the rows of one step over all devices. */
@@ -57,13 +59,13 @@ export const hyperparameters = z
     optimizer: z.enum(OPTIMIZERS).nullish(),
     adam_beta1: fraction.nullish(),
     adam_beta2: fraction.nullish(),
-    log_every_n_steps: count.nullish(),
+    log_every_n_steps: z.union([z.literal(0), count]).nullish(),
     val_check_interval: z
       .number()
       .gt(0)
       .max(1_000_000)
-      .refine((v) => (v <= 1 ? v >= 0.1 : Number.isInteger(v)), {
-        error: 'must be from 0.1 to 1 (a part of an epoch), or a whole number of steps',
+      .refine((v) => v <= 1 || Number.isInteger(v), {
+        error: 'must be at most 1 (a part of an epoch), or a whole number of steps',
       })
       .nullish(),
     seed: z.int().min(0).max(MAX_SEED).nullish(),
@@ -133,6 +135,7 @@ export type Hyperparameters = HyperparametersInput & {
 /** The hyperparameters as a job answers them: as asked, with every default filled in. */
 export function withDefaults(given: HyperparametersInput, task?: 'embedding'): Hyperparameters {
   const full = { ...defaultsOf(given.training_type, task), ...stated(given) } as Hyperparameters
+  full.log_every_n_steps ||= DEFAULTS.log_every_n_steps
   full.min_learning_rate ||= Number((0.1 * full.learning_rate).toPrecision(12))
   if (full.finetuning_type !== 'all_weights') {
     full.lora = { ...LORA_DEFAULTS, ...stated(given.lora ?? {}) }

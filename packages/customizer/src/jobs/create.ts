@@ -10,7 +10,6 @@ import {
 import {
   configCreate,
   type JobCreate,
-  type JobWarning,
   type TrainingOption,
 } from '@open-nemo/contract/customization/schemas.ts'
 import { createDataStoreClient } from '@open-nemo/contract/data-store/client.ts'
@@ -31,6 +30,7 @@ import type { JobTable } from './list.ts'
 import { type OutputModel, parseOutputModel } from './output-model.ts'
 import { initialState } from './progress.ts'
 import type { CustomizationJob, JobPayload } from './types.ts'
+import { warningsOf } from './warnings.ts'
 
 export interface CreateContext extends SourceContext {
   db: Queryable
@@ -95,7 +95,14 @@ export async function createJob(
     ...traceOfNow(),
     output_model: output?.full ?? null,
     warnings: [
-      ...warningsOf({ ctx, target, option, hasValidation, hasTemplate: chatTemplate !== null }),
+      ...warningsOf({
+        catalogue: ctx.catalogue,
+        target,
+        option,
+        hyperparameters,
+        hasValidation,
+        hasTemplate: chatTemplate !== null,
+      }),
       ...integrationProblems(body.integrations ?? [], {
         mlflow: await ctx.tracking.hasMlflow(),
         wandbKey: ctx.tracking.hasWandbKey || more.wandbKey !== undefined,
@@ -196,57 +203,6 @@ async function hasTag(ctx: CreateContext, { namespace, name, version }: OutputMo
     if (err instanceof UpstreamError && err.status === 404) return false
     throw err
   }
-}
-
-function warningsOf(args: {
-  ctx: CreateContext
-  target: Entity
-  option: TrainingOption
-  hasValidation: boolean
-  hasTemplate: boolean
-}): JobWarning[] {
-  const { ctx, target, option } = args
-  const warnings: JobWarning[] = []
-  const warn = (message: string, explanation: string) => warnings.push({ message, explanation })
-  const baseModel = String(target.base_model)
-  if (ctx.catalogue.isAlias(baseModel)) {
-    const real = ctx.catalogue.resolve(baseModel)
-    const variable = real?.task === 'embedding' ? 'NEMO_EMBEDDING_ALIASES' : 'NEMO_LLAMA_ALIASES'
-    warn(
-      `${baseModel} stands for ${real?.id ?? 'another model'} here`,
-      `${variable} is on: training and answers use the weights of that model`,
-    )
-  }
-  const hardware = hardwareFields(option)
-  if (hardware.length > 0) {
-    warn(`${hardware.join(', ')} ignored`, 'training runs on the processors of one machine')
-  }
-  if (!args.hasValidation) {
-    warn(
-      'the dataset has no validation/ folder',
-      'the last weights are kept, since none can be told to be the best',
-    )
-  }
-  if (args.hasTemplate && option.finetuning_type === 'lora') {
-    warn(
-      'chat_prompt_template is used for training only',
-      "answers are made with the model's own chat template",
-    )
-  }
-  return warnings
-}
-
-function hardwareFields(option: TrainingOption): string[] {
-  const fields = [
-    'num_gpus',
-    'num_nodes',
-    'tensor_parallel_size',
-    'pipeline_parallel_size',
-    'data_parallel_size',
-    'expert_model_parallel_size',
-  ] as const
-  const parallel = fields.filter((field) => (option[field] ?? 1) > 1)
-  return option.use_sequence_parallel ? [...parallel, 'use_sequence_parallel'] : parallel
 }
 
 function pick(from: Record<string, unknown>, keys: string[]): Record<string, unknown> {
