@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { evaluationErrors as errors } from '@open-nemo/contract/evaluation/errors.ts'
-import type { EvaluationDataset, RagTarget, TaskConfig } from '@open-nemo/contract/evaluation/schemas.ts'
+import type {
+  EvaluationDataset,
+  RagTarget,
+  TargetSpec,
+  TaskConfig,
+} from '@open-nemo/contract/evaluation/schemas.ts'
 import { summarizeScores } from '../../metrics/stats.ts'
 import type { ModelClient } from '../../model/types.ts'
 import { checkJudge, createJudge, judgeEmbeddingsOf } from '../judge/judge.ts'
@@ -34,12 +39,12 @@ export const ragKind: EvaluationKind = {
   types: ['rag'],
   handles: (type) => type === 'rag',
   async check({ target, config }, ctx) {
-    const { rag } = target
-    if (target.type !== 'rag' || !rag || (!rag.pipeline && !rag.cached_outputs && !rag.dataset)) {
+    const rag = ragOf(target)
+    if (!rag.pipeline && !rag.cached_outputs && !rag.dataset) {
       throw errors.UNSUPPORTED_TARGET({
         target: target.type,
         what: 'evaluations of type rag',
-        known: 'rag, with a pipeline or cached_outputs',
+        known: 'rag, with a pipeline or cached_outputs, or dataset',
       })
     }
     const tasks = Object.entries(config.tasks ?? {})
@@ -49,12 +54,19 @@ export const ragKind: EvaluationKind = {
   },
   tasks: async (ctx) =>
     Object.entries(ctx.request.config.tasks ?? {}).map(([name, task]) => {
-      const rag = ctx.request.target.rag as RagTarget
+      const rag = ragOf(ctx.request.target)
       return rag.pipeline
         ? pipelineTask(ctx, rag.pipeline, name, task)
         : cachedTask(ctx, cachedSet(rag, task), name, task)
     }),
   groups: (tasks) => groupByOldNames(tasks),
+}
+
+/** What is evaluated; a data set as the target holds answers that were given before. */
+function ragOf({ type, rag, dataset, cached_outputs }: TargetSpec): RagTarget {
+  if (type === 'dataset') return { dataset }
+  if (type === 'cached_outputs') return { cached_outputs }
+  return (type === 'rag' && rag) || {}
 }
 
 async function checkTarget(ctx: CheckContext, rag: RagTarget): Promise<void> {

@@ -90,6 +90,17 @@ describe('RAG evaluations', () => {
     assert.doesNotMatch(JSON.stringify([result, body]), /sk-secret/)
   })
 
+  it('takes recorded answers as a data set or as cached outputs of the target itself', async () => {
+    const set = { files_url: 'hf://datasets/team/answers' }
+    for (const target of [
+      { type: 'dataset', dataset: set },
+      { type: 'cached_outputs', cached_outputs: set },
+    ]) {
+      const { result } = await harness.run({ ...job(['faithfulness']), target })
+      assert.equal(result.tasks.judged.metrics['rag.faithfulness'].scores.faithfulness.value, 0.5)
+    }
+  })
+
   it('reports a sample whose judge cannot be read, after the retries', async () => {
     harness.platform.answer = ({ body }) =>
       body.messages ? 'I would rather not say.' : Response.json({ data: [] })
