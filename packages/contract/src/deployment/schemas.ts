@@ -24,13 +24,10 @@ export const externalEndpoint = z.looseObject({
 })
 export type ExternalEndpoint = z.infer<typeof externalEndpoint>
 
-const modelReference = z.union(
-  [
-    z.string().min(1).max(1024),
-    z.looseObject({ name: z.string().max(255).nullish(), namespace: z.string().max(255).nullish() }),
-  ],
-  { error: 'must be the name of a model or a model' },
-)
+const modelReference = z.union([
+  z.string().min(1).max(1024),
+  z.looseObject({ name: z.string().max(255).nullish(), namespace: z.string().max(255).nullish() }),
+])
 
 const shared = {
   description: text.nullish(),
@@ -58,9 +55,7 @@ const deploymentFields = {
   /** Taken and forgotten: nothing here downloads from the hub for a deployment. */
   hf_token: z.string().max(4096).nullish(),
 }
-const config = z.union([z.string().min(1).max(1024), deploymentConfigCreate], {
-  error: 'must be the name of a deployment config or a config',
-})
+const config = z.union([z.string().min(1).max(1024), deploymentConfigCreate])
 export const modelDeploymentCreate = z.looseObject({ ...deploymentFields, ...named, config })
 export const modelDeploymentUpdate = z.looseObject({ ...deploymentFields, config: config.nullish() })
 

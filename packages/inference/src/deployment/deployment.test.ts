@@ -111,6 +111,18 @@ test('an external server answers under its models’ names; its key is never sho
   const shown = { ...external_endpoint, api_key: '******', enabled_models: ['big/three'] }
   await send('PATCH', '/configs/default/ext', { external_endpoint: shown })
   assert.match((await until('default/ext', 'failed')).status_details.description, /no model big\/three/)
+  // But never to another server, and a mask alone is no key.
+  const elsewhere = { host_url: 'http://127.0.0.1:9/v1', api_key: '******' }
+  const named = { name: 'masked', external_endpoint: elsewhere }
+  const refused = [
+    await send('PATCH', '/configs/default/ext', { external_endpoint: elsewhere }),
+    await send('POST', '/configs', named),
+    await send('POST', '/model-deployments', { name: 'masked', config: named }),
+    await send('PATCH', '/model-deployments/default/ext', { config: named }),
+  ]
+  for (const { status, body } of refused) {
+    assert.deepEqual([status, body.detail[0].loc.at(-1)], [422, 'api_key'])
+  }
   const everything = JSON.stringify([await send('GET', '/configs'), await send('GET', '/model-deployments')])
   assert.ok(!everything.includes('secret-1'))
   await send('DELETE', '/model-deployments/default/ext')
@@ -127,6 +139,12 @@ test('faults', async () => {
   assert.match(again.body.detail, /model deployment already exists/)
   assert.equal((await send('POST', '/model-deployments', { name: 'x', config: 'no/such' })).status, 404)
   assert.equal((await send('POST', '/model-deployments', { name: 'x' })).status, 422)
+  const inline = { model: MODEL, nim_deployment: { ...nim_deployment, gpu: 'many' } }
+  const nested = await send('POST', '/model-deployments', { name: 'x', config: inline })
+  assert.deepEqual(
+    [nested.status, nested.body.detail[0].loc],
+    [422, ['body', 'config', 'nim_deployment', 'gpu']],
+  )
   assert.equal((await send('POST', '/configs', { external_endpoint: { host_url: 'ftp://x' } })).status, 422)
   assert.equal((await send('GET', '/configs?filter[colour]=x')).status, 422)
   assert.equal((await send('PATCH', '/configs/no/such', {})).status, 404)

@@ -16,8 +16,8 @@ import {
   modelDeploymentCreate,
   modelDeploymentUpdate,
 } from '@open-nemo/contract/deployment/schemas.ts'
-import { MASK } from '@open-nemo/contract/secrets.ts'
 import { type App, type Database, route } from '@open-nemo/runtime'
+import { patched, shown, withKey } from './keys.ts'
 import { page } from './page.ts'
 import type { Deployed, Serving } from './serving.ts'
 import {
@@ -72,13 +72,6 @@ function configOf(deployment: Entity, configs: Map<string, Entity>): Record<stri
   return configs.get(referenceOf(keyOf(config))) ?? {}
 }
 
-/** A config as answered: the key of its endpoint is never shown. */
-function shown<T extends Record<string, unknown>>(config: T): T {
-  const endpoint = config.external_endpoint as { api_key?: string } | undefined
-  if (!endpoint?.api_key) return config
-  return { ...config, external_endpoint: { ...endpoint, api_key: MASK } }
-}
-
 function registerConfigs({ app, db, serving }: DeploymentRoutes): void {
   const notFound = (at: Key) => errors.CONFIG_NOT_FOUND({ name: referenceOf(at) })
   const one = { response: deploymentConfig }
@@ -94,7 +87,7 @@ function registerConfigs({ app, db, serving }: DeploymentRoutes): void {
     },
     async ({ body }) => {
       refuseUnstorable(body)
-      const entity = newEntity('config', body)
+      const entity = newEntity('config', withKey(body))
       if (!(await insertEntity(db, 'config', entity)))
         throw errors.CONFIG_EXISTS({ name: referenceOf(entity) })
       return shown(entity)
@@ -164,15 +157,6 @@ function registerConfigs({ app, db, serving }: DeploymentRoutes): void {
   )
 }
 
-/** A key that comes back masked, as it was shown, leaves the stored one. */
-function patched(old: Record<string, unknown>, body: Record<string, unknown>): Record<string, unknown> {
-  const next = { ...old, ...stated(body) }
-  const endpoint = next.external_endpoint as { api_key?: string } | undefined
-  const known = old.external_endpoint as { api_key?: string } | undefined
-  if (endpoint?.api_key !== MASK) return next
-  return { ...next, external_endpoint: { ...endpoint, api_key: known?.api_key } }
-}
-
 function registerModelDeployments({ app, db, serving, url }: DeploymentRoutes): void {
   const notFound = (at: Key) => errors.DEPLOYMENT_NOT_FOUND({ name: referenceOf(at) })
   const one = { response: modelDeployment }
@@ -211,6 +195,7 @@ function registerModelDeployments({ app, db, serving, url }: DeploymentRoutes): 
     async ({ body }) => {
       refuseUnstorable(body)
       await checkConfig(body.config)
+      if (typeof body.config === 'object') withKey(body.config, undefined, ['config'])
       const entity = newEntity('deployment', withoutToken(body))
       entity.async_enabled = body.async_enabled ?? false
       if (!(await insertEntity(db, 'deployment', entity))) {
@@ -261,11 +246,9 @@ function registerModelDeployments({ app, db, serving, url }: DeploymentRoutes): 
       await checkConfig(body.config)
       const change = (old: Entity) => {
         const next = { ...old, ...stated(withoutToken(body)) } as Record<string, unknown>
-        if (typeof next.config !== 'object' || typeof old.config !== 'object') return next
-        return {
-          ...next,
-          config: patched(old.config as Record<string, unknown>, next.config as Record<string, unknown>),
-        }
+        if (typeof next.config !== 'object') return next
+        const before = typeof old.config === 'object' ? (old.config as Record<string, unknown>) : {}
+        return { ...next, config: patched(before, next.config as Record<string, unknown>, ['config']) }
       }
       const entity = await updateEntity(db, 'deployment', key(params), change)
       if (!entity) throw notFound(key(params))
