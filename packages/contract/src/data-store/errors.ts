@@ -133,6 +133,11 @@ export const dataStoreErrors = defineErrors('data-store', {
     message: '{id} is served to git by its smart protocol only',
     hint: 'Use git 1.6.6 or newer: git clone <address of the repository>',
   },
+  GIT_ENCODING: {
+    status: 400,
+    message: 'the body is not the gzip that its Content-Encoding says: {reason}',
+    hint: 'Send it whole, or without Content-Encoding',
+  },
   GIT_TOO_LARGE: {
     status: 413,
     message: 'the compressed request of git is larger than {limit} bytes when unpacked',

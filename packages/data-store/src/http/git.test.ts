@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import { gzipSync } from 'node:zlib'
 import { serve } from '@open-nemo/runtime'
 import { file, startForTest } from '../testing.ts'
 
@@ -79,6 +80,24 @@ describe('git over HTTP', () => {
     await clone('/datasets/team/data.git', 'typed')
     await clone('/v1/hf/team/model', 'model')
     await assert.rejects(clone('/team/missing', 'missing'), /not found/)
+  })
+
+  it('refuses a body that is not the gzip it claims to be', async () => {
+    const whole = gzipSync('0000')
+    for (const [body, status] of [
+      [whole, 200],
+      [whole.subarray(0, -6), 400],
+      [Buffer.from('junk'), 400],
+    ] as const) {
+      const response = await fetch(`${url}/team/data/git-upload-pack`, {
+        method: 'POST',
+        headers: { 'content-encoding': 'gzip' },
+        body,
+      })
+      assert.equal(response.status, status)
+      if (status === 400) assert.equal((await response.json()).code, 'GIT_ENCODING')
+      else await response.text()
+    }
   })
 
   it('refuses a push that is behind, and lets one of two at once win', async () => {

@@ -9,6 +9,7 @@ import { dataStoreErrors } from '@open-nemo/contract/data-store/errors.ts'
 import { type RouteInput, route } from '@open-nemo/runtime'
 import { refusePush } from '../git/report.ts'
 import { announcement, type PackService, startPack } from '../git/smart.ts'
+import { isNodeError } from '../storage/errors.ts'
 import type { Reservation } from '../storage/quota.ts'
 import type { Repo, Repositories } from '../storage/repositories.ts'
 import { bodyOf, type Hub, onDisk, REPO_TYPES, repoOf } from './request.ts'
@@ -146,8 +147,12 @@ async function receive(
 ): Promise<void> {
   const file = createWriteStream(path, { flags: 'wx', mode: 0o600 })
   const take = (chunks: AsyncIterable<Buffer>) => intake.take(chunks)
-  if (encoding === 'gzip' || encoding === 'x-gzip') await pipeline(body, createGunzip(), bounded, take, file)
-  else await pipeline(Readable.from(body), take, file)
+  if (encoding === 'gzip' || encoding === 'x-gzip') {
+    await pipeline(body, createGunzip(), bounded, take, file).catch((cause: unknown) => {
+      if (!isNodeError(cause, 'Z_DATA_ERROR', 'Z_BUF_ERROR')) throw cause
+      throw dataStoreErrors.GIT_ENCODING({ reason: cause.message }, { cause })
+    })
+  } else await pipeline(Readable.from(body), take, file)
 }
 
 async function* bounded(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
