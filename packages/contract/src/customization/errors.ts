@@ -18,6 +18,16 @@ export const customizationErrors = defineErrors('customizer', {
     message: 'customization job {id} not found',
     hint: 'GET /v1/customization/jobs lists those that exist',
   },
+  FINE_TUNING_JOB_NOT_FOUND: {
+    status: 404,
+    message: 'fine-tuning job {id} not found',
+    hint: 'GET /v1/fine_tuning/jobs lists those that exist',
+  },
+  FINE_TUNING_METHOD: {
+    status: 400,
+    message: 'method.type {value} is not available by this API',
+    hint: 'Use "supervised", or POST /v1/customization/jobs, which has training_type "dpo" too',
+  },
   DATASET_NOT_FOUND: {
     status: 404,
     message: 'dataset {name} not found',

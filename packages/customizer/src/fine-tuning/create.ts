@@ -18,7 +18,7 @@ export async function createFineTuning(
   body: FineTuningCreate,
 ): Promise<CustomizationJob> {
   if (body.method && body.method.type !== 'supervised') {
-    throw errors.UNSUPPORTED_TRAINING({ field: 'method.type', value: body.method.type })
+    throw errors.FINE_TUNING_METHOD({ field: 'method.type', value: JSON.stringify(body.method.type) })
   }
   const config = await configFor(ctx, body.model)
   const training = await fileOf(ctx, 'training_file', body.training_file)

@@ -97,15 +97,18 @@ describe('fine-tuning jobs of the OpenAI API', () => {
       [{ training_file: '../x' }, 422, /training_file/],
       [{ validation_file: 'file-nothing' }, 422, /validation_file/],
       [{ suffix: 'a/b' }, 422, /suffix/],
-      [{ method: { type: 'dpo' } }, 400, /dpo/],
+      [{ method: { type: 'dpo' } }, 400, /dpo.*Use .*supervised/],
       [{ hyperparameters: { n_epochs: 0 } }, 422, /n_epochs/],
     ]
     for (const [change, status, message] of cases) {
       const answer = await create(change)
       assert.equal(answer.status, status, JSON.stringify(answer.body))
       assert.match(JSON.stringify(answer.body), message)
+      // OpenAI's clients read the field from here.
+      assert.equal(answer.body.error.param.split('.')[0], Object.keys(change)[0])
     }
-    assert.equal((await h.call('GET', `${PATH}/ftjob-none`)).status, 404)
+    const none = await h.call('GET', `${PATH}/ftjob-none`)
+    assert.deepEqual([none.status, none.body.error.code], [404, 'FINE_TUNING_JOB_NOT_FOUND'])
     assert.equal((await h.call('GET', `${PATH}?limit=0`)).status, 422)
   })
 })

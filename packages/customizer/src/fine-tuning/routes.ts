@@ -8,7 +8,7 @@ import {
   fineTuningJob,
   fineTuningJobs,
 } from '@open-nemo/contract/customization/fine-tuning.ts'
-import { route } from '@open-nemo/runtime'
+import { errorResponse, route } from '@open-nemo/runtime'
 import { cancelJob, type JobRoutes } from '../jobs/routes.ts'
 import type { CustomizationJob } from '../jobs/types.ts'
 import { createFineTuning } from './create.ts'
@@ -21,10 +21,15 @@ const MAX_PAGE = 100
 /** OpenAI's fine-tuning API over the customization jobs. */
 export function registerFineTuning({ app, ctx, runner }: JobRoutes): void {
   const { jobs } = ctx
+  // Errors have the shape that OpenAI's clients read.
+  app.use(`${PATH}/*`, async (c, next) => {
+    await next()
+    if (c.error) c.res = errorResponse(c.error, 'openai', c.get('requestId')).response
+  })
   const find = async (given: string | undefined): Promise<CustomizationJob> => {
     const id = given ?? ''
     const job = /^ftjob-\w{1,64}$/.test(id) ? await jobs.get(toJobId(id)) : undefined
-    if (!job) throw errors.JOB_NOT_FOUND({ id: id.slice(0, 100) })
+    if (!job) throw errors.FINE_TUNING_JOB_NOT_FOUND({ id: id.slice(0, 100) })
     return job
   }
   route(

@@ -75,6 +75,8 @@ test('the hub and OpenAI get their own error shapes beside detail', async () => 
   assert.equal(hub.headers.get('x-error-code'), 'TEST_TAKEN')
   const openai = await (await testApp('openai').request('/things/a', { method: 'DELETE' })).json()
   assert.equal(openai.error.code, 'TEST_TAKEN')
+  const wrong = { method: 'POST', body: '{"name":"a","inner":{"n":1.5}}' }
+  assert.equal((await (await testApp('openai').request('/things', wrong)).json()).error.param, 'inner.n')
   assert.ok(errors.TEST_TAKEN() instanceof ApiError)
 })
 

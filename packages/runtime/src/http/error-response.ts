@@ -16,7 +16,9 @@ export function errorResponse(
 ): { response: Response; unexpected: boolean } {
   if (err instanceof ValidationError) {
     const message = err.message
-    return { response: render({ status: 422, detail: err.items, message, style }), unexpected: false }
+    // OpenAI's clients read the field at fault from `param`, without where in the request it was.
+    const param = err.items[0]?.loc.slice(1).join('.') || undefined
+    return { response: render({ status: 422, detail: err.items, message, param, style }), unexpected: false }
   }
   if (err instanceof ApiError) {
     const message = err.hint ? `${err.message}. ${err.hint}` : err.message
