@@ -22,6 +22,12 @@ const COMMON: Record<string, string> = {
   storageClass: 'Storage class; empty takes global.storageClass.',
 }
 
+/** A quantity as Kubernetes reads it: `500m`, `2`, `1.5Gi`. */
+const QUANTITY = '^([0-9]+(\\.[0-9]*)?|\\.[0-9]+)([eE][+-]?[0-9]+|[numkMGTPE]|[KMGTPE]i)?$'
+
+/** Names of resources that the API server takes: its own, and those with a domain, such as `nvidia.com/gpu`. */
+const RESOURCE_NAMES = '^(cpu|memory|ephemeral-storage|hugepages-.+|[^/]+/[^/]+)$'
+
 /** Requests and limits of a container. */
 const RESOURCES: Schema = {
   type: 'object',
@@ -29,9 +35,21 @@ const RESOURCES: Schema = {
   properties: Object.fromEntries(
     ['requests', 'limits'].map((key) => [
       key,
-      { type: 'object', additionalProperties: { type: ['string', 'number'] } },
+      {
+        type: 'object',
+        additionalProperties: false,
+        patternProperties: {
+          [RESOURCE_NAMES]: { type: ['string', 'number'], pattern: QUANTITY, minimum: 0 },
+        },
+      },
     ]),
   ),
+}
+
+/** What a key of this name must look like, in every chart. */
+const PATTERNS: Record<string, string> = {
+  digest: '^(sha256:[0-9a-f]{64})?$',
+  size: QUANTITY,
 }
 
 /** An image as charts take it; custom resources take the last two as well. */
@@ -110,7 +128,8 @@ function property(value: Value): [string, Schema] {
     const properties = Object.fromEntries(value.children.map(property))
     return [key, { type: 'object', additionalProperties: false, properties, ...about }]
   }
-  return [key, { type: typeName(value), ...about }]
+  const pattern = PATTERNS[key] ? { pattern: PATTERNS[key] } : {}
+  return [key, { type: typeName(value), ...pattern, ...about }]
 }
 
 function typeName(value: Value): string {

@@ -69,7 +69,7 @@ longest name of a StatefulSet still fits the 52 characters that its pods' labels
 {{/* Labels by which Services, policies and workloads find pods. Takes {root, part}. */}}
 {{- define "nemo-infra.selector" -}}
 app.kubernetes.io/name: {{ .part }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 {{- end -}}
 
 {{/* Labels of pods: none of them changes with the chart's version, so that an upgrade rolls no pod by itself. */}}
@@ -97,7 +97,9 @@ helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version | replace "+" "_" }
 {{- if .image.digest -}}
 {{- printf "%s@%s" $repository .image.digest -}}
 {{- else -}}
-{{- printf "%s:%s" $repository (.image.tag | default .tag) -}}
+{{- $tag := .image.tag | default .tag -}}
+{{- if not $tag }}{{ fail (printf "the image %s has neither a tag nor a digest: give it one" .image.repository) }}{{ end -}}
+{{- printf "%s:%s" $repository $tag -}}
 {{- end -}}
 {{- end -}}
 
@@ -144,7 +146,7 @@ openshift.io/required-scc: restricted-v2
 {{- with .Values.global.imagePullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
   {{- end }}
 {{- end }}
 {{- with .Values.global.scheduling.nodeSelector }}
@@ -214,7 +216,7 @@ securityContext:
 {{- with .Values.global.customCA.configMap }}
 - name: custom-ca
   configMap:
-    name: {{ . }}
+    name: {{ . | quote }}
 {{- end }}
 {{- end -}}
 
@@ -224,7 +226,7 @@ apiVersion: v1
 kind: ServiceAccount
 metadata:
   name: {{ .name }}
-  namespace: {{ .root.Release.Namespace }}
+  namespace: {{ .root.Release.Namespace | quote }}
   labels:
     {{- include "nemo-infra.labels" . | nindent 4 }}
 automountServiceAccountToken: false
@@ -236,7 +238,7 @@ apiVersion: v1
 kind: PersistentVolumeClaim
 metadata:
   name: {{ .name }}
-  namespace: {{ .root.Release.Namespace }}
+  namespace: {{ .root.Release.Namespace | quote }}
   labels:
     {{- include "nemo-infra.labels" . | nindent 4 }}
   annotations:
@@ -248,7 +250,7 @@ spec:
 {{- define "nemo-infra.claimSpec" -}}
 accessModes: [ReadWriteOnce]
 {{- with .storage.storageClass | default .root.Values.global.storageClass }}
-storageClassName: {{ . }}
+storageClassName: {{ . | quote }}
 {{- end }}
 resources:
   requests:
@@ -261,7 +263,7 @@ apiVersion: v1
 kind: Service
 metadata:
   name: {{ .name }}
-  namespace: {{ .root.Release.Namespace }}
+  namespace: {{ .root.Release.Namespace | quote }}
   labels:
     {{- include "nemo-infra.labels" . | nindent 4 }}
 spec:

@@ -21,7 +21,7 @@
 
 {{- define "nemo-instances.selector" -}}
 app.kubernetes.io/name: {{ .part }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 {{- end -}}
 
 {{/* Labels of pods: none of them changes with the chart's version, so that an upgrade rolls no pod by itself. */}}
@@ -40,13 +40,14 @@ helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version | replace "+" "_" }
 {{/* name, namespace and labels of an object. Takes {root, part, name}. */}}
 {{- define "nemo-instances.metadata" -}}
 name: {{ .name }}
-namespace: {{ .root.Release.Namespace }}
+namespace: {{ .root.Release.Namespace | quote }}
 labels:
   {{- include "nemo-instances.labels" . | nindent 2 }}
 {{- end -}}
 
 {{/* Reference of an image of ours without the registry's replacement, which the operators do. Takes an image. */}}
 {{- define "nemo-instances.plainImage" -}}
+{{- if not (or .tag .digest) }}{{ fail (printf "the image %s has neither a tag nor a digest: give it one" .repository) }}{{ end -}}
 {{- if .digest -}}{{ .repository }}@{{ .digest }}{{- else -}}{{ .repository }}:{{ .tag }}{{- end -}}
 {{- end -}}
 
@@ -90,7 +91,7 @@ securityContext:
 {{- with .root.Values.global.imagePullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
   {{- end }}
 {{- end }}
 {{- with .root.Values.global.scheduling.nodeSelector }}
@@ -163,7 +164,7 @@ seccompProfile:
 {{- with .Values.global.customCA.configMap }}
 - name: custom-ca
   configMap:
-    name: {{ . }}
+    name: {{ . | quote }}
 {{- end }}
 {{- end -}}
 
@@ -204,7 +205,8 @@ spec:
 
 {{/* Refuses what cannot work, with the way out. */}}
 {{- define "nemo-instances.validate" -}}
-{{- $name := .Values.namespace.name -}}
+{{- /* `--set namespace.name=123` gives a number. */ -}}
+{{- $name := toString .Values.namespace.name -}}
 {{- if and $name (ne $name .Release.Namespace) -}}
 {{- fail (printf "namespace.name is %q but the release goes to namespace %q: give both the same (-n %s), or leave namespace.name out" $name .Release.Namespace $name) -}}
 {{- end -}}

@@ -1,16 +1,17 @@
 {{/* SPDX-License-Identifier: Apache-2.0 */}}
 
-{{/* image of a custom resource. Takes {root, image, fallback}. Registry and pull secrets of the installation are added by the operators. */}}
+{{/* image of a custom resource. Takes {root, image, fallback}; only a fallback has a tag by itself. Registry and pull secrets of the installation are added by the operators. */}}
 {{- define "nemo-instances.crImage" -}}
 {{- $image := .image -}}
 {{- if not $image.repository -}}
 {{- $ours := .fallback -}}
-{{- $image = dict "repository" $ours.repository "tag" $ours.tag -}}
-{{- if $ours.digest -}}
+{{- $image = dict "repository" $ours.repository "tag" (.image.tag | default $ours.tag) -}}
+{{- if and $ours.digest (not .image.tag) -}}
 {{- $image = dict "repository" (printf "%s@sha256" $ours.repository) "tag" (trimPrefix "sha256:" $ours.digest) -}}
 {{- end -}}
 {{- end -}}
-{{- $full := dict "repository" $image.repository "tag" ($image.tag | default .fallback.tag) "pullPolicy" "IfNotPresent" -}}
+{{- if not $image.tag }}{{ fail (printf "the image %s needs a tag beside it" $image.repository) }}{{ end -}}
+{{- $full := dict "repository" $image.repository "tag" $image.tag "pullPolicy" "IfNotPresent" -}}
 {{- if contains "nvcr.io/" $image.repository -}}{{- $_ := set $full "pullSecrets" (list .root.Values.ngc.pullSecret) -}}{{- end -}}
 {{- $full | toJson -}}
 {{- end -}}
