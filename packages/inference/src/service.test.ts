@@ -212,6 +212,21 @@ test('embeddings in every shape of input, both encodings and fewer dimensions', 
   assert.deepEqual(t.engine.embedded.slice(-2), [[[2, 3, 4, 5]], [[2, 3, 4, 5]]])
 })
 
+test('more answers than the queue and all sequences can hold are refused for good', async () => {
+  const small = await startTestService({ NEMO_ENGINE_QUEUE: '1' })
+  const prompt = Array.from({ length: 256 }, () => 'a')
+  const requests = [
+    { path: 'completions', field: 'prompt', body: { prompt } },
+    { path: 'chat/completions', field: 'n', body: { messages, n: 16 } },
+  ]
+  for (const { path, field, body } of requests) {
+    const response = await small.post(`/v1/${path}`, { model: MODEL, ...body })
+    const { error } = await response.json()
+    assert.deepEqual([response.status, error.code, error.param], [400, 'TOO_MANY_ANSWERS', field])
+  }
+  await small.stop()
+})
+
 test('more embedding requests than the queue has places are told to come back', async () => {
   const small = await startTestService({ NEMO_ENGINE_QUEUE: '1' })
   const body = { model: EMBEDDER, input: 'a' }

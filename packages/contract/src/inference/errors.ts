@@ -39,6 +39,11 @@ export const inferenceErrors = defineErrors('inference', {
     message: '{reason}',
     hint: 'Change the messages; roles are system, user, assistant and tool, and content is text',
   },
+  PROMPT_REFUSED: {
+    status: 400,
+    message: '{reason}',
+    hint: "Send text, or the model's own token ids, as POST /v1/tokenize gives them",
+  },
   NO_CHAT_TEMPLATE: {
     status: 400,
     message: '{model} has no chat template',
@@ -58,6 +63,11 @@ export const inferenceErrors = defineErrors('inference', {
     status: 429,
     message: '{waiting} requests for {model} wait already',
     hint: 'Try again in a moment',
+  },
+  TOO_MANY_ANSWERS: {
+    status: 400,
+    message: 'the request asks for {count} answers at once, and {model} has room for {most}',
+    hint: 'Send fewer prompts or a smaller n, or start the service with a larger NEMO_ENGINE_QUEUE',
   },
   SERVICE_STOPPING: {
     status: 503,

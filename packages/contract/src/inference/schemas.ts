@@ -101,7 +101,7 @@ export const completionRequest = z.looseObject({
       z.array(z.int()).min(1),
       z.array(z.array(z.int())).min(1).max(256),
     ],
-    { error: 'must be text, a list of texts, token ids, or a list of token id lists' },
+    { error: 'must be text, token ids, or a list of 1 to 256 texts or token id lists' },
   ),
   echo: z.boolean().nullish(),
   suffix: z.string().nullish(),

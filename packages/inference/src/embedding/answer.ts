@@ -73,7 +73,7 @@ function inputsOf(input: EmbeddingRequest['input']): (string | number[])[] {
 function given({ cls, sep, size }: WordPiece, ids: number[]): number[] {
   const bad = ids.find((id) => id < 0 || id >= size)
   if (bad !== undefined) {
-    throw errors.MESSAGES_REFUSED({ reason: `token ${bad} is not one of 0..${size - 1}`, field: 'input' })
+    throw errors.PROMPT_REFUSED({ reason: `token ${bad} is not one of 0..${size - 1}`, field: 'input' })
   }
   return ids[0] === cls && ids.at(-1) === sep && ids.length > 1 ? ids : [cls, ...ids, sep]
 }

@@ -10,7 +10,7 @@ import type {
 import type { InferenceConfig } from '../config.ts'
 import type { GenerateEvent, TokenLogprob } from '../engine/types.ts'
 import { ChatTemplateError } from '../prompt/chat-template.ts'
-import { type LocalModel, merged, startAll, targetOf, Usage } from './generation.ts'
+import { checkAnswers, type LocalModel, merged, startAll, targetOf, Usage } from './generation.ts'
 import { answerGrammar } from './grammar.ts'
 import { samplingOf } from './sampling.ts'
 import { type ParsedPiece, ToolCallParser } from './tool-calls.ts'
@@ -53,6 +53,7 @@ async function startChat(model: LocalModel, request: ChatRequest, ctx: AnswerCon
     throw err
   }
   const n = request.n ?? 1
+  checkAnswers(target, ctx.config, { count: n, field: 'n' })
   const topLogprobs = request.logprobs ? (request.top_logprobs ?? 0) : undefined
   const streams = Array.from({ length: n }, (_, i) =>
     target.generate(

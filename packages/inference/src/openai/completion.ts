@@ -2,7 +2,7 @@
 import type { CompletionRequest, CompletionResponse } from '@open-nemo/contract/inference/schemas.ts'
 import type { Echo, GenerateEvent, Prompt, PromptLogprob } from '../engine/types.ts'
 import { type AnswerContext, unixSeconds } from './chat.ts'
-import { type LocalModel, merged, startAll, targetOf, Usage } from './generation.ts'
+import { checkAnswers, type LocalModel, merged, startAll, targetOf, Usage } from './generation.ts'
 import { answerGrammar } from './grammar.ts'
 import { samplingOf } from './sampling.ts'
 
@@ -23,6 +23,7 @@ async function startCompletion(
   const prompts = promptsOf(request.prompt)
   const target = await targetOf(model, ctx.config.NEMO_LOAD_WAIT * 1000)
   const n = request.n ?? 1
+  checkAnswers(target, ctx.config, { count: prompts.length * n, field: n > 1 ? 'n' : 'prompt' })
   const topLogprobs = request.logprobs ?? undefined
   const echo = request.echo ? await echoOf(model, topLogprobs) : undefined
   const streams = prompts.flatMap((prompt) =>

@@ -2,6 +2,7 @@
 import type { ApiError } from '@open-nemo/contract'
 import { inferenceErrors as errors } from '@open-nemo/contract/inference/errors.ts'
 import type { UsageInfo } from '@open-nemo/contract/inference/schemas.ts'
+import type { InferenceConfig } from '../config.ts'
 import { EngineError, type GenerateEvent, type GenerateRequest, type LoadedModel } from '../engine/types.ts'
 import type { Served } from '../models/served-models.ts'
 
@@ -36,6 +37,16 @@ export async function targetOf(model: LocalModel, waitMs: number): Promise<Targe
   }
 }
 
+/** Refuses what even an idle engine could not take: told to try again, a client would do so for ever. */
+export function checkAnswers(
+  { name, loaded }: Target,
+  config: InferenceConfig,
+  { count, field }: { count: number; field: string },
+): void {
+  const most = loaded.sequences + config.NEMO_ENGINE_QUEUE
+  if (count > most) throw errors.TOO_MANY_ANSWERS({ count, model: name, most, field })
+}
+
 /** The API error of an engine's failure; everything else is given back as it is. */
 export function toApiError(err: unknown, model: string, loaded?: LoadedModel): unknown {
   if (!(err instanceof EngineError)) return err
@@ -59,7 +70,7 @@ export function toApiError(err: unknown, model: string, loaded?: LoadedModel): u
       })
     case 'empty_prompt':
     case 'bad_token':
-      return errors.MESSAGES_REFUSED({ reason: err.message, field: 'prompt' })
+      return errors.PROMPT_REFUSED({ reason: err.message, field: 'prompt' })
     case 'bad_grammar':
       return errors.SCHEMA_NOT_SUPPORTED({ field: 'response_format or tools', reason: err.message })
     case 'adapter_failed':
