@@ -99,6 +99,7 @@ const status = z.looseObject({
 /** The CustomResourceDefinition of a kind, complete and ready to be applied. */
 export function customResourceDefinition(definition: KindDefinition): Record<string, unknown> {
   const { group, kind: name, plural, singular } = definition
+  const spec = structuralSchema(definition.spec)
   return {
     apiVersion: 'apiextensions.k8s.io/v1',
     kind: 'CustomResourceDefinition',
@@ -118,12 +119,13 @@ export function customResourceDefinition(definition: KindDefinition): Record<str
             openAPIV3Schema: {
               description: definition.description,
               type: 'object',
-              required: ['spec'],
+              // Where nothing in it is required, `spec:` alone is a manifest, and the API server drops the null.
+              ...(spec.required ? { required: ['spec'] } : {}),
               properties: {
                 apiVersion: { type: 'string' },
                 kind: { type: 'string' },
                 metadata: { type: 'object' },
-                spec: structuralSchema(definition.spec),
+                spec,
                 status: structuralSchema(status),
               },
             },

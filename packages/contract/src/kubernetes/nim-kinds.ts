@@ -8,7 +8,6 @@ import {
   opaqueList,
   podFields,
   quantity,
-  replicasRule,
   stringMap,
 } from './parts.ts'
 
@@ -80,36 +79,37 @@ export const nimCacheSpec = z.looseObject({
   proxy: opaque.optional(),
 })
 
-/** The spec of a NIMService; a NIMPipeline holds the same for each of its services. */
-export const nimServiceSpec = z
-  .looseObject({
-    ...podFields,
-    authSecret: z.string().max(253).optional(),
-    storage: z
-      .looseObject({
-        nimCache: z
-          .looseObject({ name: z.string().max(253).optional(), profile: z.string().optional() })
-          .optional(),
-        pvc: claim.optional(),
-        hostPath: z.string().max(4096).optional(),
-        emptyDir: z.looseObject({ sizeLimit: quantity.optional() }).optional(),
-        sharedMemorySizeLimit: quantity.optional(),
-        readOnly: z.boolean().optional(),
-      })
-      .optional(),
-    livenessProbe: opaque.optional(),
-    readinessProbe: opaque.optional(),
-    startupProbe: opaque.optional(),
-    draResources: opaqueList.optional(),
-    initContainers: opaqueList.optional(),
-    sidecarContainers: opaqueList.optional(),
-    inferencePlatform: z.enum(['standalone', 'kserve']).default('standalone'),
-    multiNode: opaque.optional(),
-    proxy: opaque.optional(),
-    schedulerName: z.string().optional(),
-    runtimeClassName: z.string().optional(),
-  })
-  .meta({ 'x-kubernetes-validations': [replicasRule] })
+/**
+ * The spec of a NIMService; a NIMPipeline holds the same for each of its services. `replicas` beside a scaler is no
+ * error here as it is of the other kinds: NVIDIA's own samples have both.
+ */
+export const nimServiceSpec = z.looseObject({
+  ...podFields,
+  authSecret: z.string().max(253).optional(),
+  storage: z
+    .looseObject({
+      nimCache: z
+        .looseObject({ name: z.string().max(253).optional(), profile: z.string().optional() })
+        .optional(),
+      pvc: claim.optional(),
+      hostPath: z.string().max(4096).optional(),
+      emptyDir: z.looseObject({ sizeLimit: quantity.optional() }).optional(),
+      sharedMemorySizeLimit: quantity.optional(),
+      readOnly: z.boolean().optional(),
+    })
+    .optional(),
+  livenessProbe: opaque.optional(),
+  readinessProbe: opaque.optional(),
+  startupProbe: opaque.optional(),
+  draResources: opaqueList.optional(),
+  initContainers: opaqueList.optional(),
+  sidecarContainers: opaqueList.optional(),
+  inferencePlatform: z.enum(['standalone', 'kserve']).default('standalone'),
+  multiNode: opaque.optional(),
+  proxy: opaque.optional(),
+  schedulerName: z.string().optional(),
+  runtimeClassName: z.string().optional(),
+})
 
 export const nimPipelineSpec = z.looseObject({
   services: z

@@ -31,6 +31,15 @@ test('golden: a NIMService for each service, with what its dependencies bring', 
   })
 })
 
+test('a pipeline without a spec makes nothing and is no error', () => {
+  const { spec: _, ...empty } = resource(API, 'NIMPipeline', {}, { name: 'nimpipeline-sample' })
+  const it = empty as KubeObject
+  assert.deepEqual(nimPipelineController.references?.(it), [])
+  const plan = planOf(it)
+  assert.deepEqual(plan.apply, [])
+  assert.notEqual(plan.status.state, 'Failed')
+})
+
 test('every edit of a service propagates, of fields that are not known too', () => {
   for (const change of [
     { image: { ...image, tag: '2' } },

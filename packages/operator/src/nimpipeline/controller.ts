@@ -17,7 +17,7 @@ export const nimPipelineController: Controller = {
   plural: 'nimpipelines',
   owns: [NIM_SERVICE],
   references: (resource) =>
-    ((resource.spec as { services?: { name: string }[] }).services ?? []).map(({ name }) => ({
+    ((resource.spec as { services?: { name: string }[] } | undefined)?.services ?? []).map(({ name }) => ({
       ...NIM_SERVICE,
       name,
     })),
@@ -25,7 +25,7 @@ export const nimPipelineController: Controller = {
 }
 
 function plan(resource: KubeObject, world: World): Plan {
-  const parsed = nimPipelineSpec.safeParse(resource.spec)
+  const parsed = nimPipelineSpec.safeParse(resource.spec ?? {})
   if (!parsed.success) {
     const message = parsed.error.issues
       .map((each) => `spec.${each.path.join('.')}: ${each.message}`)

@@ -163,6 +163,9 @@ test('a scaler leaves replicas out; shared storage without a GPU rolls', () => {
     'Deployment',
   )
   assert.equal('replicas' in scaled.spec, false)
+  const both = nim({ replicas: 2, scale: { enabled: true, hpa: { maxReplicas: 3 } } })
+  assert.equal('replicas' in find(planOf(both, world()), 'Deployment').spec, false)
+  assert.match(JSON.stringify(planOf(both, world()).status), /kept and without effect: spec\.replicas/)
   const free = find(planOf(nim({ storage: { emptyDir: {} } }), world()), 'Deployment')
   assert.equal(free.spec.strategy.type, 'RollingUpdate')
   const gpu = nim({ storage: { emptyDir: {} }, resources: { limits: { 'nvidia.com/gpu': 1 } } })

@@ -5,7 +5,7 @@ import { contentHash } from '../framework/compare.ts'
 import type { Controller, KubeObject, ObjectRef, Plan, World } from '../framework/types.ts'
 import { EXPOSURE_KINDS, exposure } from '../nemo-service/exposure.ts'
 import { envReferences, secretRef } from '../nemo-service/inputs.ts'
-import { COMMON_PATHS, notActedOn } from '../nemo-service/not-acted-on.ts'
+import { commonPaths, notActedOn } from '../nemo-service/not-acted-on.ts'
 import { type Readiness, readiness, statusFrom } from '../nemo-service/readiness.ts'
 import type { CommonSpec } from '../nemo-service/types.ts'
 import { ACCESS_KINDS } from '../pod-basics/access.ts'
@@ -28,7 +28,6 @@ const DEPLOYMENT = { apiVersion: 'apps/v1', kind: 'Deployment' }
 const SERVICE = { apiVersion: 'v1', kind: 'Service' }
 /** Paths that reach a pod or an object, beside those of every kind. */
 const ACTED = [
-  ...COMMON_PATHS,
   ...[
     'userID',
     'groupID',
@@ -271,7 +270,9 @@ function notReady(reason: string, message: string, availableReplicas = 0): Readi
 }
 
 function notesOf(resource: KubeObject): string[] {
-  const paths = notActedOn(resource.spec, ACTED).map((path) => `spec.${path}`)
+  const paths = notActedOn(resource.spec, [...commonPaths(resource.spec as CommonSpec), ...ACTED]).map(
+    (path) => `spec.${path}`,
+  )
   const without = paths.filter((path) => path !== 'spec.inferencePlatform')
   return without.length > 0 ? [`kept and without effect: ${without.slice(0, 20).join(', ')}`] : []
 }
