@@ -131,6 +131,13 @@ test('the operator defaults carry every value of global, in the shape that the o
   for (const pod of podsOf(instances({ values }))) {
     assert.deepEqual(pod.spec.tolerations, values.global.scheduling.tolerations, pod.id)
     assert.equal(pod.spec.securityContext.runAsUser, 1234, pod.id)
+    for (const { env } of containersOf(pod)) {
+      const value = (name: string) => env.find((e: { name: string }) => e.name === name)?.value
+      assert.equal(value('HTTP_PROXY'), 'http://proxy:3128', pod.id)
+      assert.match(value('no_proxy'), /^\$\(KUBERNETES_SERVICE_HOST\),.*\.svc,.*intra\.example$/, pod.id)
+      assert.equal(value('HTTPS_PROXY'), undefined, 'what is not given is not set')
+      assert.equal(value('NODE_EXTRA_CA_CERTS'), '/etc/custom-ca/ca-bundle.crt', pod.id)
+    }
   }
   for (const pod of podsOf(instances({ values, apiVersions: OPENSHIFT }))) {
     assert.equal(pod.spec.securityContext.runAsUser, undefined, pod.id)

@@ -136,12 +136,27 @@ seccompProfile:
 {{- join "," $hosts -}}
 {{- end -}}
 
-{{/* Environment of every container of this chart; its pods talk to the API server alone. */}}
+{{/*
+Environment of every container of this chart. Its pods talk to the cluster alone, so Node is not told to use the proxy;
+what somebody runs inside of them finds it.
+*/}}
 {{- define "nemo-instances.env" -}}
 - name: HOME
   value: /tmp
 - name: NEMO_CACHE
   value: /tmp/cache
+{{- $proxy := .Values.global.proxy }}
+{{- if or $proxy.http $proxy.https }}
+{{- $direct := printf "$(KUBERNETES_SERVICE_HOST),%s" (include "nemo-instances.noProxy" .) }}
+{{- range $key, $value := dict "HTTP_PROXY" $proxy.http "HTTPS_PROXY" $proxy.https "NO_PROXY" $direct }}
+{{- if $value }}
+- name: {{ $key }}
+  value: {{ $value | quote }}
+- name: {{ lower $key }}
+  value: {{ $value | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- if .Values.global.customCA.configMap }}
 - name: NODE_EXTRA_CA_CERTS
   value: /etc/custom-ca/{{ .Values.global.customCA.key }}
