@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type FileHandle, link, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { CheckedReader, SeenWhole } from './checked-reader.ts'
 import { isNodeError } from './errors.ts'
 import { syncFolder } from './fsync.ts'
 import {
@@ -15,6 +16,7 @@ import {
 /** LFS objects as files below each repository's folder; a repository that goes takes them along. */
 export class FolderObjects implements LfsObjects {
   readonly #repos: string
+  readonly #seen = new SeenWhole()
 
   constructor(repos: string) {
     this.#repos = repos
@@ -34,6 +36,11 @@ export class FolderObjects implements LfsObjects {
     await makeFolders(dirname(path), this.#root(repo))
     await rename(file, path)
     await syncFolder(dirname(path))
+    // Its bytes were hashed as they came.
+    await stat(path).then(
+      (stats) => this.#seen.add(oid, stats),
+      () => undefined,
+    )
   }
 
   /** The two share the bytes on the disk. */
@@ -49,12 +56,18 @@ export class FolderObjects implements LfsObjects {
   }
 
   async open(repo: string, oid: string, span: Span): Promise<BlockReader | undefined> {
+    let file: FileHandle
     try {
-      return new FileReader(await open(this.path(repo, oid), 'r'), span)
+      file = await open(this.path(repo, oid), 'r')
     } catch (err) {
       if (isNodeError(err, 'ENOENT')) return undefined
       throw err
     }
+    const reader = new FileReader(file, span)
+    const stats = await file.stat()
+    // A part cannot be checked, and what was whole need not be again.
+    if (span.start > 0 || span.end !== stats.size || this.#seen.has(oid, stats)) return reader
+    return new CheckedReader(reader, { oid, size: stats.size, seen: () => this.#seen.add(oid, stats) })
   }
 
   async remove(repo: string, oid: string): Promise<void> {
