@@ -4,11 +4,13 @@ import { createHash } from 'node:crypto'
 import { chmod, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { serve } from '@open-nemo/runtime'
+import { serve, silentLogger } from '@open-nemo/runtime'
 import { startForTest } from '../testing.ts'
 
 test('an LFS object that has changed on the disk breaks off, over a socket and in memory', async () => {
-  const hub = await startForTest()
+  const told: string[] = []
+  const log = { ...silentLogger(), error: (facts: { path?: string }) => told.push(String(facts.path)) }
+  const hub = await startForTest({ more: { log } })
   const listener = await serve({
     fetch: (request, bindings) => hub.app.fetch(request, bindings),
     host: '127.0.0.1',
@@ -36,6 +38,7 @@ test('an LFS object that has changed on the disk breaks off, over a socket and i
       await chmod(stored, 0o644)
       await writeFile(stored, damaged)
       assert.deepEqual(await all(), [false, false])
+      assert.ok(told.includes(stored))
       for (const way of ways) await assert.rejects(async () => (await way()).arrayBuffer())
       await writeFile(stored, bytes)
       assert.deepEqual(await all(), [true, true])

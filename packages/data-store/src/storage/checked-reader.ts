@@ -21,22 +21,28 @@ export class SeenWhole {
 
 const keyOf = (oid: string, { dev, ino, size, mtimeMs }: Stats) => `${oid} ${dev} ${ino} ${size} ${mtimeMs}`
 
+/** An object as its name says it is, and who is told which way the check went. */
+interface Checked {
+  oid: string
+  size: number
+  seen(): void
+  damaged(err: Error): void
+}
+
 /**
  * Reads a whole object and gives its last block only when its bytes are those of its name, so that a disk that forgets
- * breaks an answer off instead of giving other bytes. `seen` is called when they are.
+ * breaks an answer off instead of giving other bytes.
  */
 export class CheckedReader implements BlockReader {
   readonly #from: BlockReader
-  readonly #oid: string
-  readonly #seen: () => void
+  readonly #object: Checked
   readonly #hash = createHash('sha256')
   #left: number
 
-  constructor(from: BlockReader, object: { oid: string; size: number; seen: () => void }) {
+  constructor(from: BlockReader, object: Checked) {
     this.#from = from
-    this.#oid = object.oid
+    this.#object = object
     this.#left = object.size
-    this.#seen = object.seen
   }
 
   async read(block: Uint8Array): Promise<number> {
@@ -44,9 +50,14 @@ export class CheckedReader implements BlockReader {
     this.#hash.update(block.subarray(0, bytesRead))
     this.#left -= bytesRead
     if (this.#left > 0 || bytesRead === 0) return bytesRead
+    const { oid, seen, damaged } = this.#object
     const is = this.#hash.digest('hex')
-    if (is !== this.#oid) throw new Error(`the stored object ${this.#oid} is damaged: its sha256 is ${is}`)
-    this.#seen()
+    if (is !== oid) {
+      const err = new Error(`the stored object ${oid} has the sha256 ${is}`)
+      damaged(err)
+      throw err
+    }
+    seen()
     return bytesRead
   }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type FileHandle, link, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import type { Logger } from '@open-nemo/runtime'
 import { CheckedReader, SeenWhole } from './checked-reader.ts'
 import { isNodeError } from './errors.ts'
 import { syncFolder } from './fsync.ts'
@@ -16,10 +17,12 @@ import {
 /** LFS objects as files below each repository's folder; a repository that goes takes them along. */
 export class FolderObjects implements LfsObjects {
   readonly #repos: string
+  readonly #log: Logger
   readonly #seen = new SeenWhole()
 
-  constructor(repos: string) {
+  constructor(repos: string, log: Logger) {
     this.#repos = repos
+    this.#log = log
   }
 
   async size(repo: string, oid: string): Promise<number | undefined> {
@@ -67,7 +70,13 @@ export class FolderObjects implements LfsObjects {
     const stats = await file.stat()
     // A part cannot be checked, and what was whole need not be again.
     if (span.start > 0 || span.end !== stats.size || this.#seen.has(oid, stats)) return reader
-    return new CheckedReader(reader, { oid, size: stats.size, seen: () => this.#seen.add(oid, stats) })
+    return new CheckedReader(reader, {
+      oid,
+      size: stats.size,
+      seen: () => this.#seen.add(oid, stats),
+      // The answer is on its way, so that its reader can only be cut off.
+      damaged: (err) => this.#log.error({ err, path: this.path(repo, oid) }, 'a stored file is damaged'),
+    })
   }
 
   async remove(repo: string, oid: string): Promise<void> {

@@ -32,7 +32,7 @@ export async function openLfsStorage(options: {
   log: Logger
 }): Promise<LfsStorage> {
   const { dir, s3 } = options
-  const folder = new FolderObjects(options.repos)
+  const folder = new FolderObjects(options.repos, options.log)
   const stamp = await readStamp(join(dir, STAMP))
   if (!s3) {
     if (stamp)
