@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Agent, Dispatcher } from 'undici'
+import type { Dispatcher } from 'undici'
 import type { Answer, Outgoing } from './transport.ts'
 
 type Controller = Dispatcher.DispatchController
@@ -10,7 +10,7 @@ const WHOLE_BYTES = 1024 * 1024
 const NO_BODY = new Set([204, 205, 304])
 
 /** Sends one request, and resolves when its answer has begun (a stream) or is here (a short one). */
-export function exchange(agent: Agent, target: URL, outgoing: Outgoing): Promise<Answer> {
+export function exchange(agent: Dispatcher, target: URL, outgoing: Outgoing): Promise<Answer> {
   const { headers, body } = outgoing
   return new Promise((resolve, reject) => {
     const path = target.pathname + target.search

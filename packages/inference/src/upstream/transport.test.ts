@@ -51,6 +51,37 @@ test('connections are used again, answers whole or streamed come as they are', a
   send.close()
 })
 
+test('a proxy of the environment is used where Node is told so, but for hosts that are reached directly', async () => {
+  const asked: string[] = []
+  const proxy = createServer(({ url }, response) => {
+    asked.push(url ?? '')
+    response.end('by the proxy')
+  })
+  await once(proxy.listen(0, '127.0.0.1'), 'listening')
+  const before = { ...process.env }
+  const { port } = proxy.address() as AddressInfo
+  Object.assign(process.env, {
+    NODE_USE_ENV_PROXY: '1',
+    HTTP_PROXY: `http://127.0.0.1:${port}`,
+    NO_PROXY: '127.0.0.1,.svc',
+  })
+  const send = createTransport(fetch)
+  try {
+    const outside = { url: 'http://models.example/v1/x', headers: {}, body: 'x', signal: never }
+    assert.equal(await textOf(await send(outside)), 'by the proxy')
+    assert.deepEqual(asked, [outside.url])
+    await withServer(
+      (_, response) => response.end('direct'),
+      async (url) => assert.equal(await textOf(await send({ ...outside, url })), 'direct'),
+    )
+    assert.equal(asked.length, 1)
+  } finally {
+    process.env = before
+    send.close()
+    proxy.close()
+  }
+})
+
 test('what fails while connecting is tried again, what was sent is not', async () => {
   const send = createTransport(fetch)
   let seen = 0

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Carrier, tracing } from '@open-nemo/runtime'
 import { hostRole } from '@open-nemo/runtime/gateway/table.ts'
 import { clientSpan } from '@open-nemo/runtime/telemetry/http-spans.ts'
-import { Agent } from 'undici'
+import { Agent, EnvHttpProxyAgent } from 'undici'
 import { exchange } from './exchange.ts'
 
 /** One request to an upstream. */
@@ -41,7 +41,9 @@ const MOST_CONNECTIONS = 1024
  * What fails while connecting is tried again; what was sent is not.
  */
 export function createTransport(inner: typeof globalThis.fetch): Transport & { close(): void } {
-  const agent = new Agent({
+  // As Node's own fetch: HTTP_PROXY, HTTPS_PROXY and NO_PROXY count where Node is told to read them.
+  const Connections = process.env.NODE_USE_ENV_PROXY === '1' ? EnvHttpProxyAgent : Agent
+  const agent = new Connections({
     connections: MOST_CONNECTIONS,
     allowH2: false,
     connect: { timeout: CONNECT_MS },
