@@ -266,29 +266,6 @@ test('the CRDs that the upgrade hook may change are exactly those of crds/', { s
     assert.doesNotMatch(readFileSync(join(instancesChart, file), 'utf8'), /properties: \{\}$/m)
 })
 
-test('Route and Ingress are off by default, and send each path to its service', { skip }, () => {
-  const kinds = (objects: KubeObject[]) => objects.filter((o) => ['Route', 'Ingress'].includes(o.kind))
-  assert.deepEqual(kinds(instances({ apiVersions: OPENSHIFT })), [])
-  const host = 'nemo.example'
-  const [ingress] = kinds(instances({ values: { expose: { type: 'ingress', host } } }))
-  const paths: { path: string; backend: { service: { name: string } } }[] = ingress?.spec.rules[0].http.paths
-  const to = Object.fromEntries(paths.map((p) => [p.path, p.backend.service.name]))
-  assert.equal(to['/v1/customization'], 'nemocustomizer-sample')
-  assert.equal(to['/v1/hf'], 'nemodatastore-sample')
-  assert.equal(to['/v1/chat'], 'nimpipeline-sample-llm')
-  assert.equal(to['/'], 'nemoentitystore-sample')
-  const routes = kinds(instances({ values: { expose: { type: 'route', host } } }))
-  assert.equal(routes.length, paths.length)
-  assert.ok(
-    routes.every(
-      (route) =>
-        route.spec.host === host &&
-        route.spec.tls.termination === 'edge' &&
-        route.spec.port.targetPort === 'api',
-    ),
-  )
-})
-
 test('a value that changes rolls a pod only where it must', { skip }, () => {
   const templates = (values: object) =>
     Object.fromEntries(podsOf(instances({ values })).map((pod) => [pod.id, JSON.stringify(pod.spec)]))

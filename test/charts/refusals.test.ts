@@ -75,16 +75,6 @@ test('values of a wrong form are refused where they are', { skip }, () => {
   assert.equal(refusal(infraChart, { values: { jupyter: { resources }, global } }), undefined)
 })
 
-test('a way in without anything behind it is refused; a wildcard host is a host', { skip }, () => {
-  const parts = ['nemoCustomizer', 'nemoDatastore', 'nemoEntitystore', 'nemoEvaluator', 'nemoGuardrail']
-  const off = [...parts, 'nimCache', 'nimPipeline'].map((part) => [part, { enabled: false }])
-  const expose = { type: 'ingress', host: '*.nemo.example' }
-  const values = { expose, ...Object.fromEntries(off) }
-  assert.match(refusal(instancesChart, { values }) ?? '', /expose\.type is "ingress" but nothing is enabled/)
-  const ingress = render(instancesChart, { values: { expose } }).find(({ kind }) => kind === 'Ingress')
-  assert.equal(ingress?.spec.rules[0].host, '*.nemo.example')
-})
-
 test('the tag of a service is taken beside the image that all have', { skip }, () => {
   const values = { nemoDatastore: { image: { tag: '0.2.0' } } }
   const store = render(instancesChart, { values }).find(({ kind }) => kind === 'NemoDatastore')
