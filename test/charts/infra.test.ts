@@ -217,6 +217,10 @@ test('registry, pull secrets, scheduling, proxy and authorities reach every pod,
       )
       assert.equal(env.HTTPS_PROXY, 'http://proxy.example:3128', pod.id)
       assert.match(env.NO_PROXY, /\.svc,.*nemo-infra-minio,.*intranet\.example$/)
+      const direct: string[] = env.NO_PROXY.split(',')
+      // What a variable names by a Service of the namespace is not asked of the proxy.
+      for (const [, host = ''] of JSON.stringify(container.env).matchAll(/http:\/\/([a-z0-9-]+)[:"/]/g))
+        assert.ok(direct.includes(host), `${pod.id}: ${host}`)
       assert.equal(env.SSL_CERT_FILE, '/etc/open-nemo/ca/ca-bundle.crt', pod.id)
       assert.ok(
         container.volumeMounts.some((m: { mountPath: string }) => m.mountPath === '/etc/open-nemo/ca'),

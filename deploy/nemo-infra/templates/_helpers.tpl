@@ -176,8 +176,15 @@ securityContext:
 {{/* Hosts of the cluster, which no proxy may see. */}}
 {{- define "nemo-infra.noProxy" -}}
 {{- $name := include "nemo-infra.fullname" . -}}
-{{- $hosts := list "localhost" "127.0.0.1" "$(KUBERNETES_SERVICE_HOST)" ".svc" ".cluster.local" (printf ".%s" .Release.Namespace)
-  (printf "%s-minio" $name) (printf "%s-postgresql" $name) -}}
+{{- $hosts := list "localhost" "127.0.0.1" "$(KUBERNETES_SERVICE_HOST)" ".svc" ".cluster.local" (printf ".%s" .Release.Namespace) -}}
+{{- range list "minio" "postgresql" "customizer-mlflow-tracking" "evaluator-milvus" "argo-workflows-server" "customizer-opentelemetry" "evaluator-opentelemetry" -}}
+{{- $hosts = append $hosts (printf "%s-%s" $name .) -}}
+{{- end -}}
+{{- range list "customizer" "datastore" "entity-store" "evaluator" "guardrail" -}}
+{{- $hosts = append $hosts (printf "%s-%s-postgresql" $name .) -}}
+{{- end -}}
+{{- /* The services of deploy/nemo-instances by the names that the notebook calls them. */ -}}
+{{- $hosts = concat $hosts (list "nemoentitystore-sample" "nemodatastore-sample" "nemocustomizer-sample" "nemoevaluator-sample" "nemoguardrails-sample" "nimpipeline-sample-llm") -}}
 {{- with .Values.global.proxy.noProxy }}{{ $hosts = append $hosts . }}{{ end -}}
 {{- join "," $hosts -}}
 {{- end -}}
