@@ -188,6 +188,10 @@ test('every field of the spec, and every default of the installation, reaches th
     const world = fakeWorld([secret], { defaults: { [field]: value } })
     assert.notEqual(JSON.stringify(find(planOf(job(), world), 'Job').spec), before, `default ${field}`)
   }
+  const trusting = fakeWorld([secret], { defaults: { customCA: { configMap: 'ca', key: 'ca.pem' } } })
+  const { env } = find(planOf(job(), trusting), 'Job').spec.template.spec.containers[0]
+  const file = (env as Any[]).find(({ name }) => name === 'SSL_CERT_FILE')?.value
+  assert.equal(file, '/etc/open-nemo/ca/ca.pem', 'the trainer is Python')
 })
 
 test('Volcano: all that its webhooks would set is there; without its CRDs it is a Job, and says so', () => {

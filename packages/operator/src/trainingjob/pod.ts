@@ -20,7 +20,8 @@ export function podTemplate(
 ): { metadata: Fields; spec: Fields } {
   const image = imageFrom(defaults, spec.image || defaults.images.trainer)
   const maker = makerOf(image)
-  const outside = network(defaults, { maker })
+  // Ours is Python as well, which knows nothing of the authorities that Node is told of.
+  const outside = network(defaults, { maker: 'other' })
   const own = withoutDuplicates(spec)
   return {
     metadata: {
