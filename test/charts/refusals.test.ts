@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { operatorDefaults } from '@open-nemo/contract/kubernetes/operator-defaults.ts'
 import { parse } from 'yaml'
 import { infraChart, instancesChart, noHelm, refusal, render } from './helm.ts'
 
@@ -104,6 +105,9 @@ test('names of digits stay texts', { skip }, () => {
       .template ?? {}
   const bucket = spec.containers[0].env.find(({ name }: { name: string }) => name === 'S3_BUCKET')
   assert.deepEqual([bucket.value, spec.imagePullSecrets], ['123', [{ name: '1e3' }]])
+  const instances = render(instancesChart, { values: { volcanoQueue: '12' } })
+  const { data } = instances.find(({ metadata }) => metadata.name === 'nemo-samples-operator-defaults') ?? {}
+  assert.equal(operatorDefaults.parse(parse(data['defaults.yaml'])).volcanoQueue, '12')
   const claim = objects.find(({ kind }) => kind === 'PersistentVolumeClaim')
   assert.equal(claim?.spec.storageClassName, '7')
 })
