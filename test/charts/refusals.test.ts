@@ -106,8 +106,8 @@ test('names of digits stay texts', { skip }, () => {
   const bucket = spec.containers[0].env.find(({ name }: { name: string }) => name === 'S3_BUCKET')
   assert.deepEqual([bucket.value, spec.imagePullSecrets], ['123', [{ name: '1e3' }]])
   const instances = render(instancesChart, { values: { volcanoQueue: '12' } })
-  const { data } = instances.find(({ metadata }) => metadata.name === 'nemo-samples-operator-defaults') ?? {}
-  assert.equal(operatorDefaults.parse(parse(data['defaults.yaml'])).volcanoQueue, '12')
+  const defaults = instances.find(({ metadata }) => metadata.name === 'nemo-samples-operator-defaults')
+  assert.equal(operatorDefaults.parse(parse(defaults?.data['defaults.yaml'])).volcanoQueue, '12')
   const claim = objects.find(({ kind }) => kind === 'PersistentVolumeClaim')
   assert.equal(claim?.spec.storageClassName, '7')
 })
