@@ -45,7 +45,11 @@ async function writeOut(
 ): Promise<Response> {
   const { file, span, status, headers } = args
   outgoing.writeHead(status, { ...headers, 'x-request-id': args.id })
-  const blocks = [Buffer.allocUnsafeSlow(BLOCK), Buffer.allocUnsafeSlow(BLOCK)] as const
+  // in memory that the thread which checks the content can read too
+  const blocks = [
+    Buffer.from(new SharedArrayBuffer(BLOCK)),
+    Buffer.from(new SharedArrayBuffer(BLOCK)),
+  ] as const
   const gone = new AbortController()
   outgoing.once('close', () => gone.abort())
   try {

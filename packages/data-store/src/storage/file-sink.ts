@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type FileHandle, open, rm } from 'node:fs/promises'
-import { type Hasher, inlineHasher, workerHasher } from './hasher.ts'
+import { type Hasher, hasherFor } from './hasher.ts'
 
 const BLOCK = 1024 * 1024
 /** How many blocks may be on their way to the disk while the next one fills. */
 const BLOCKS = 4
-/** From this size on the hash is made on another thread. */
-const LARGE = 32 * BLOCK
 /** The disk is asked to write after this much, so that the last sync has little left to do. */
 const SYNC_EVERY = 64 * BLOCK
 
@@ -40,7 +38,7 @@ export class FileSink {
   /** `expected` is about how many bytes will come, as far as that is known. */
   static async create(path: string, expected = 0): Promise<FileSink> {
     const file = await open(path, 'wx', 0o644)
-    return new FileSink(path, file, expected >= LARGE ? workerHasher() : inlineHasher())
+    return new FileSink(path, file, hasherFor(expected))
   }
 
   /** Takes a copy of the bytes. The promise, where there is one, is to be awaited before the next call. */

@@ -23,8 +23,16 @@ export interface Hasher {
   drop(): void
 }
 
+/** From this size on the hash is made on another thread. */
+const LARGE = 32 * 1024 * 1024
+
+/** The hasher that is right for about so many bytes. */
+export function hasherFor(bytes: number): Hasher {
+  return bytes >= LARGE ? workerHasher() : inlineHasher()
+}
+
 /** Hashes on the calling thread: right for small files, which would only wait for a worker. */
-export function inlineHasher(): Hasher {
+function inlineHasher(): Hasher {
   const hash = createHash('sha256')
   return {
     update(bytes) {
@@ -46,9 +54,9 @@ let nextId = 0
 
 /**
  * Hashes on a thread that all large files share, so that the main one has time for the socket: at a gigabyte
- * the hash is a third of the work. Takes blocks in shared memory.
+ * the hash is a third of the work. Blocks are best in shared memory: others are copied.
  */
-export function workerHasher(): Hasher {
+function workerHasher(): Hasher {
   const id = ++nextId
   const ask = (request: Omit<HashRequest, 'id'>) =>
     new Promise<string | undefined>((resolve, reject) => {
