@@ -48,6 +48,13 @@ test('Route and Ingress are off by default, and send each path to its service', 
         route.spec.port.targetPort === 'api',
     ),
   )
+  const timeout = 'haproxy.router.openshift.io/timeout'
+  const waits = (annotations: Record<string, string>) =>
+    kinds(render(instancesChart, { values: { expose: { type: 'route', host, annotations } } })).map(
+      ({ metadata }) => metadata.annotations?.[timeout],
+    )
+  assert.deepEqual([...new Set(waits({}))], ['10m'])
+  assert.deepEqual([...new Set(waits({ [timeout]: '1h' }))], ['1h'])
 })
 
 test('a way in without anything behind it is refused; a wildcard host is a host', { skip }, () => {
