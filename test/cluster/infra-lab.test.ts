@@ -9,19 +9,13 @@ import { after, before, describe, it } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { LAB_IMAGES, OWN_IMAGES } from '../../packages/cli/src/images/definitions/index.ts'
 import { ROOT_CLASS } from '../../packages/cli/src/lab/addons.ts'
-import { ensureTools, type Lab, labDown, labOwner, labUp } from '../../packages/cli/src/lab/index.ts'
+import { ensureTools, type Lab, labDown, labUp } from '../../packages/cli/src/lab/index.ts'
 import { cacheDir } from '../../tools/test-tiers/cache.ts'
 import { infraChart } from '../charts/helm.ts'
 import { INFRA_NAMES } from './support/guide.ts'
+import { noLab } from './support/site.ts'
 
 const given = process.env.NEMO_TEST_LAB
-const reason =
-  process.platform !== 'linux' || process.getuid?.() !== 0
-    ? 'needs Linux and root'
-    : !given && (await labOwner())
-      ? 'a lab runs on this machine'
-      : false
-
 /** The pods of the guide but those of Argo, which are skipped, since their images cannot be had. */
 const GUIDE = INFRA_NAMES.filter((name) => !name.includes('-argo-'))
 /** Every port that a Service offers, as the notebook reaches it. */
@@ -48,7 +42,7 @@ const WITHOUT = [
 /** All 95 but the newline that is none: shells, SQL and URLs each mind some of them. */
 const PRINTABLE = Array.from({ length: 95 }, (_, i) => String.fromCharCode(32 + i)).join('')
 
-describe('nemo-infra in the lab', { skip: reason }, () => {
+describe('nemo-infra in the lab', { skip: noLab }, () => {
   let dir = ''
   let lab: Lab
   let helm = ''

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { execFile, spawn } from 'node:child_process'
-import { cp, mkdir, mkdtemp, rm, symlink } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, rm, statfs, symlink } from 'node:fs/promises'
+import { totalmem } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
@@ -26,13 +27,21 @@ export const SEED_IMAGES = [
   'otel-collector',
 ]
 
+/** What a lab with all images takes: they lie there packed and unpacked, with the volumes of two installations. */
+const NEEDS = { disk: 20e9, memory: 10e9 }
+
+/** Why this machine cannot run a lab with all images, or false. */
+async function lacking(): Promise<string | false> {
+  if (process.platform !== 'linux' || process.getuid?.() !== 0) return 'needs Linux and root'
+  if (given) return false
+  if (await labOwner()) return 'a lab runs on this machine'
+  if (totalmem() < NEEDS.memory) return `needs ${NEEDS.memory / 1e9} GB of memory`
+  const { bavail, bsize } = await statfs('/tmp')
+  return bavail * bsize < NEEDS.disk ? `needs ${NEEDS.disk / 1e9} GB of free disk at /tmp` : false
+}
+
 /** What `skip` of a test takes: false where a lab can be had, else the reason. */
-export const noLab: string | false =
-  process.platform !== 'linux' || process.getuid?.() !== 0
-    ? 'needs Linux and root'
-    : !given && (await labOwner())
-      ? 'a lab runs on this machine'
-      : false
+export const noLab: string | false = await lacking()
 
 export type HelmVersion = 'helm3' | 'helm4'
 
