@@ -3,6 +3,7 @@ import { createApp, migrate, type ServiceContext, type ServiceDefinition } from 
 import { accountRoutes } from './http/account.ts'
 import { collectRoutes } from './http/collect.ts'
 import { commitRoutes } from './http/commits.ts'
+import { sweepExpired } from './http/file-expiry.ts'
 import { fileRoutes } from './http/files.ts'
 import { gitRoutes } from './http/git.ts'
 import { lfsRoutes } from './http/lfs.ts'
@@ -36,21 +37,24 @@ export const service: ServiceDefinition = {
       errorStyle: 'hub',
     })
     const hub = { app, store }
+    const files = new FileRows(ctx.db)
     namespaceRoutes(hub)
     accountRoutes(hub)
     repoRoutes(hub)
     commitRoutes(hub)
-    collectRoutes(hub)
+    collectRoutes(hub, files)
     refRoutes(hub)
     fileRoutes(hub)
     lfsRoutes(hub)
     gitRoutes(hub)
-    openAiFileRoutes(hub, new FileRows(ctx.db))
+    openAiFileRoutes(hub, files)
+    const expiring = sweepExpired(store, files, ctx.log)
     const seeding = seedModels(ctx, app)
     return {
       app,
       stop: async () => {
         await seeding.stop()
+        await expiring.stop()
         await store.close()
       },
     }

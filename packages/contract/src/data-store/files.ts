@@ -4,12 +4,14 @@ import { z } from 'zod'
 /** The repository in which files of OpenAI's API lie, each as `<file id>/<file name>`. */
 export const FILES_REPO = 'openai/files'
 
-/** A file of OpenAI's API; `bytes` is its size, `created_at` seconds since 1970. */
+/** A file of OpenAI's API; `bytes` is its size, `created_at` and `expires_at` seconds since 1970. */
 export const fileObject = z.object({
   id: z.string(),
   object: z.literal('file'),
   bytes: z.int(),
   created_at: z.int(),
+  /** When it goes by itself; null for never. */
+  expires_at: z.int().nullish(),
   filename: z.string(),
   purpose: z.string(),
   status: z.literal('processed'),

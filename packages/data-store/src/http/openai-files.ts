@@ -1,19 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import { invalid, newId } from '@open-nemo/contract'
 import { dataStoreErrors as errors } from '@open-nemo/contract/data-store/errors.ts'
-import {
-  FILES_REPO,
-  type FileObject,
-  fileDeleted,
-  fileList,
-  fileObject,
-} from '@open-nemo/contract/data-store/files.ts'
+import { type FileObject, fileDeleted, fileList, fileObject } from '@open-nemo/contract/data-store/files.ts'
 import { errorResponse, type RouteInput, route } from '@open-nemo/runtime'
-import { commit } from '../commit/apply.ts'
 import type { FileRows } from '../storage/file-rows.ts'
 import { checkPath } from '../storage/paths.ts'
-import type { Repo, Repositories } from '../storage/repositories.ts'
+import type { Repositories } from '../storage/repositories.ts'
 import { serveFile } from './download.ts'
+import { lifetimeOf } from './file-expiry.ts'
+import { change, filesRepo, removeFile } from './files-repo.ts'
 import { readForm, type UploadedForm } from './multipart.ts'
 import { bodyOf, type Hub, onDisk, param, whole } from './request.ts'
 
@@ -40,7 +35,8 @@ export function openAiFileRoutes({ app, store }: Hub, rows: FileRows): void {
       method: 'POST',
       path: PATH,
       id: 'create_file',
-      summary: 'Upload a file (multipart: file, purpose)',
+      summary:
+        'Upload a file (multipart: file, purpose, and expires_after[anchor] and [seconds] where it is to go by itself)',
       response: fileObject,
     },
     async ({ c }) => {
@@ -115,11 +111,7 @@ export function openAiFileRoutes({ app, store }: Hub, rows: FileRows): void {
     },
     async (input) => {
       const { id } = await find(input)
-      await change(store, await filesRepo(store), `Delete ${id}`, {
-        key: 'deletedFolder',
-        value: { path: id },
-      })
-      await rows.remove(id)
+      await removeFile(store, rows, id)
       return { id, object: 'file' as const, deleted: true as const }
     },
   )
@@ -138,6 +130,7 @@ async function keep(
   if (!file) throw invalid(['body', 'file'], 'is missing', 'missing')
   const purpose = fields.purpose ?? ''
   if (!PURPOSES.includes(purpose)) throw invalid(['body', 'purpose'], `must be one of ${PURPOSES.join(', ')}`)
+  const lifetime = lifetimeOf(fields)
   // Browsers and scripts may send a whole path.
   const filename = file.filename.split(/[/\\]/).at(-1) || 'file'
   const id = newId('file')
@@ -150,38 +143,17 @@ async function keep(
     key: 'lfsFile',
     value: { path: `${id}/${filename}`, algo: 'sha256', oid, size },
   })
+  const createdAt = Math.floor(Date.now() / 1000)
   const added: FileObject = {
     id,
     object: 'file',
     bytes: size,
-    created_at: Math.floor(Date.now() / 1000),
+    created_at: createdAt,
+    expires_at: lifetime === undefined ? null : createdAt + lifetime,
     filename,
     purpose,
     status: 'processed',
   }
   await rows.add(added)
   return added
-}
-
-async function filesRepo(store: Repositories): Promise<Repo> {
-  const [namespace = '', name = ''] = FILES_REPO.split('/')
-  try {
-    return await store.get('dataset', namespace, name)
-  } catch {
-    // Two uploads may make it at the same time; both then find it.
-    return await store
-      .create({ type: 'dataset', namespace, name, private: true })
-      .catch(() => store.get('dataset', namespace, name))
-  }
-}
-
-async function change(store: Repositories, repo: Repo, summary: string, line: object): Promise<void> {
-  const lines = [{ key: 'header', value: { summary } }, line]
-    .map((one) => `${JSON.stringify(one)}\n`)
-    .join('')
-  await commit(store, repo, { branch: 'main', body: one(Buffer.from(lines)), openPull: false })
-}
-
-async function* one(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes
 }

@@ -3,7 +3,7 @@ import { nowSeconds } from '@open-nemo/contract'
 import type { RepoType } from '@open-nemo/contract/data-store/refs.ts'
 import type { DataStoreNamespace } from '@open-nemo/contract/data-store/schemas.ts'
 import { type Database, isUniqueViolation, type Migration } from '@open-nemo/runtime'
-import { fileMigration } from './file-rows.ts'
+import { fileExpiryMigration, fileMigration } from './file-rows.ts'
 import { fold } from './paths.ts'
 
 export const migrations: Migration[] = [
@@ -32,6 +32,7 @@ export const migrations: Migration[] = [
       CREATE INDEX repos_by_update ON data_store.repos (type, updated_at DESC, id)`,
   },
   fileMigration,
+  fileExpiryMigration,
 ]
 
 export interface RepoRow {
