@@ -48,6 +48,11 @@ export const customizationErrors = defineErrors('customizer', {
     message: 'customization job {id} is {status}, so it cannot be cancelled',
     hint: 'Only jobs that are created, pending or running can be cancelled',
   },
+  FINE_TUNING_JOB_ENDED: {
+    status: 409,
+    message: 'fine-tuning job {id} is {status}, so it cannot be cancelled',
+    hint: 'Only jobs that have not ended can be; GET /v1/fine_tuning/jobs/{id} shows what it made',
+  },
   JOB_ACTIVE: {
     status: 409,
     message: 'customization job {id} is {status}, so it cannot be deleted',

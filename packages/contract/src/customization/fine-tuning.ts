@@ -66,6 +66,8 @@ export const fineTuningJob = z.looseObject({
   validation_file: z.string().nullable(),
   hyperparameters: z.looseObject({}),
   error: z.looseObject({}).nullable(),
+  /** As they were asked for. */
+  integrations: z.array(z.looseObject({})),
 })
 export type FineTuningJob = z.infer<typeof fineTuningJob>
 

@@ -16,6 +16,7 @@ const AUTO_EPOCHS = 3
 export async function createFineTuning(
   ctx: CreateContext,
   body: FineTuningCreate,
+  more: { wandbKey?: string } = {},
 ): Promise<CustomizationJob> {
   if (body.method && body.method.type !== 'supervised') {
     throw errors.FINE_TUNING_METHOD({ field: 'method.type', value: JSON.stringify(body.method.type) })
@@ -53,6 +54,7 @@ export async function createFineTuning(
     integrations: body.integrations,
   }
   return createJob(ctx, job, {
+    ...more,
     fineTuning: origin,
     ...(validation && { validationPath: pathOf(validation) }),
   })

@@ -86,7 +86,30 @@ describe('fine-tuning jobs of the OpenAI API', () => {
   it('can be cancelled', async () => {
     const { body } = await create({ suffix: 'cancelled' })
     await h.call('POST', `${PATH}/${body.id}/cancel`)
+    const { status } = await h.waitFor(body.id.replace('ftjob-', 'cust-'), 'cancelled', 'completed')
+    const again = await h.call('POST', `${PATH}/${body.id}/cancel`)
+    assert.deepEqual([again.status, again.body.error.code], [409, 'FINE_TUNING_JOB_ENDED'])
+    const shown = status === 'completed' ? 'succeeded' : 'cancelled'
+    assert.match(
+      again.body.error.message,
+      new RegExp(`${body.id} is ${shown}.*/v1/fine_tuning/jobs/${body.id}`),
+    )
+    assert.doesNotMatch(JSON.stringify(again.body), /cust-|customization/)
+  })
+
+  it('say the integrations that were asked for, and which of them will log nothing', async () => {
+    const integrations = [{ type: 'wandb', wandb: { project: 'p', name: 'a run', tags: ['t'] } }]
+    const { body } = await create({ suffix: 'logged', integrations })
+    assert.deepEqual(body.integrations, integrations)
+    assert.deepEqual((await h.call('GET', `${PATH}/${body.id}`)).body.integrations, integrations)
+    const { body: events } = await h.call('GET', `${PATH}/${body.id}/events?limit=100`)
+    const warned = events.data.filter((event: { level: string }) => event.level === 'warn')
+    assert.match(JSON.stringify(warned), /wandb logs nothing.*wandb-api-key/)
+    await h.call('POST', `${PATH}/${body.id}/cancel`)
     await h.waitFor(body.id.replace('ftjob-', 'cust-'), 'cancelled', 'completed')
+    const { body: plain } = await create({ suffix: 'plain' })
+    assert.deepEqual(plain.integrations, [])
+    await h.call('POST', `${PATH}/${plain.id}/cancel`)
   })
 
   it('are refused with the field at fault', async () => {

@@ -41,7 +41,7 @@ export function presentFineTuning(job: CustomizationJob): FineTuningJob {
     method: { type: 'supervised', supervised: { hyperparameters: shown } },
     trained_tokens: null,
     estimated_finish: null,
-    integrations: [],
+    integrations: (payload.kept.integrations as Record<string, unknown>[] | undefined) ?? [],
     seed: origin?.seed ?? hyperparameters.seed,
     metadata: origin?.metadata ?? null,
     user_provided_suffix: origin?.suffix ?? null,
@@ -49,7 +49,7 @@ export function presentFineTuning(job: CustomizationJob): FineTuningJob {
   }
 }
 
-/** What happened to a job, newest first, with its losses as metrics. */
+/** What happened to a job, newest first, with its losses as metrics and what its creation warned of. */
 export function eventsOf(job: CustomizationJob): FineTuningEvent[] {
   const { logs, metrics } = job.state
   const messages = logs.map((log, at) => ({
@@ -57,6 +57,13 @@ export function eventsOf(job: CustomizationJob): FineTuningEvent[] {
     event: event(`ftevent-${job.id}-${at}`, log.updated_at, {
       message: log.detail ? `${log.message}: ${log.detail}` : log.message,
       level: log.message.endsWith('Failed') || log.message === 'failed' ? 'error' : 'info',
+    }),
+  }))
+  const warnings = job.payload.warnings.map((warning, at) => ({
+    at: job.createdAt,
+    event: event(`ftevent-${job.id}-warning-${at}`, job.createdAt, {
+      message: warning.explanation ? `${warning.message}: ${warning.explanation}` : warning.message,
+      level: 'warn',
     }),
   }))
   const losses = Object.entries(metrics).flatMap(([name, values]) =>
@@ -69,7 +76,7 @@ export function eventsOf(job: CustomizationJob): FineTuningEvent[] {
       }),
     })),
   )
-  return [...messages, ...losses]
+  return [...messages, ...warnings, ...losses]
     .sort((a, b) => (a.at < b.at ? 1 : a.at > b.at ? -1 : 0))
     .map((one) => one.event)
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { invalid } from '@open-nemo/contract'
+import { ApiError, invalid } from '@open-nemo/contract'
 import { customizationErrors as errors } from '@open-nemo/contract/customization/errors.ts'
 import {
   fineTuningCheckpoints,
@@ -42,8 +42,9 @@ export function registerFineTuning({ app, ctx, runner }: JobRoutes): void {
       body: fineTuningCreate,
       response: fineTuningJob,
     },
-    async ({ body }) => {
-      const job = await createFineTuning(ctx, body)
+    async ({ body, c }) => {
+      const wandbKey = c.req.header('wandb-api-key')
+      const job = await createFineTuning(ctx, body, wandbKey ? { wandbKey } : {})
       runner.wake()
       return presentFineTuning(job)
     },
@@ -96,7 +97,12 @@ export function registerFineTuning({ app, ctx, runner }: JobRoutes): void {
     },
     async ({ params }) => {
       const { id } = await find(params.id)
-      const job = await cancelJob(jobs, id)
+      const job = await cancelJob(jobs, id).catch(async (err) => {
+        if (!(err instanceof ApiError) || err.code !== 'JOB_NOT_ACTIVE') throw err
+        // in the names of this API
+        const { status } = presentFineTuning(await find(params.id))
+        throw errors.FINE_TUNING_JOB_ENDED({ id: fromJobId(id), status })
+      })
       runner.cancel(id)
       return presentFineTuning(job)
     },

@@ -66,7 +66,7 @@ test('a job is logged to Weights & Biases by its own key, which is nowhere to be
         config: CONFIG,
         dataset: 'demo/rows',
         hyperparameters: { finetuning_type: 'lora', epochs: 2, batch_size: 2, log_every_n_steps: 2 },
-        integrations: [{ type: 'wandb', wandb: { project: 'p', tags: ['t'], notes: 'n' } }],
+        integrations: [{ type: 'wandb', wandb: { project: 'p', name: 'my run', tags: ['t'], notes: 'n' } }],
       }),
     })
     const made = (await response.json()) as { id: string; warnings: unknown }
@@ -80,7 +80,7 @@ test('a job is logged to Weights & Biases by its own key, which is nowhere to be
       name: made.id,
       project: 'p',
       entity: null,
-      displayName: made.id,
+      displayName: 'my run',
       notes: 'n',
       tags: ['t'],
       state: 'running',

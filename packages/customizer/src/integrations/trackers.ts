@@ -13,7 +13,13 @@ import { createWandb } from './wandb.ts'
 const DEFAULT_PROJECT = 'nvidia-nemo-customizer'
 
 const text = z.string().max(5000).nullish()
-const wandb = z.looseObject({ project: text, entity: text, notes: text, tags: z.array(z.string()).nullish() })
+const wandb = z.looseObject({
+  project: text,
+  entity: text,
+  name: text,
+  notes: text,
+  tags: z.array(z.string()).nullish(),
+})
 const mlflow = z.looseObject({
   experiment_name: text,
   tags: z.record(z.string(), z.string()).nullish(),
@@ -56,6 +62,7 @@ export async function trackersOf(ctx: TrackerContext, payload: JobPayload): Prom
         settings: {
           project: asked.project || cluster.wandb?.project || DEFAULT_PROJECT,
           entity: entity || undefined,
+          displayName: asked.name || undefined,
           notes: asked.notes || undefined,
           tags: asked.tags ?? [],
         },

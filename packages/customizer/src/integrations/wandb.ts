@@ -4,6 +4,8 @@ import { type Memory, postJson, type Tracker, TrackerError } from './tracker.ts'
 export interface WandbSettings {
   project: string
   entity: string | undefined
+  /** What the run is called instead of the job. */
+  displayName: string | undefined
   notes: string | undefined
   tags: string[]
 }
@@ -48,7 +50,7 @@ export function createWandb(on: {
             name: run,
             project: settings.project,
             entity: settings.entity ?? null,
-            displayName: facts.name,
+            displayName: settings.displayName ?? facts.name,
             notes: settings.notes ?? null,
             tags: settings.tags,
             config: JSON.stringify(Object.fromEntries(config)),
