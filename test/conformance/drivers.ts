@@ -65,7 +65,14 @@ export const harness: Driver = {
   environment: 'lm-eval-0.4.13',
 }
 
-export const slow: Driver[] = [flywheel, harness]
+/** Real training too, and small: well below a minute on two cores. */
+const tuning: Driver = {
+  name: 'files and fine-tuning, openai 3.54.0',
+  file: 'openai_tuning.py',
+  environment: 'sdk-1.5.0',
+}
+
+export const slow: Driver[] = [flywheel, tuning, harness]
 
 const driverTimeout = 20 * 60_000
 
