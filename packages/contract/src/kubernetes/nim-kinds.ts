@@ -108,6 +108,7 @@ export const nimServiceSpec = z.looseObject({
   multiNode: opaque.optional(),
   proxy: opaque.optional(),
   schedulerName: z.string().optional(),
+  priorityClassName: z.string().max(253).optional(),
   runtimeClassName: z.string().optional(),
 })
 

@@ -110,6 +110,7 @@ test('every field of the spec, and every default of the installation, reaches th
     runtimeClass: 'nvidia',
     runtimeClassName: 'nvidia',
     schedulerName: 'other',
+    priorityClassName: 'high',
     authSecret: 'ngc-api-secret',
     'storage.nimCache.profile': { nimCache: { name: 'nimcache-sample', profile: 'h1' } },
     'storage.pvc': { pvc: { create: true, size: '3Gi' } },

@@ -36,6 +36,7 @@ const ACTED = [
     'inferencePlatform',
     'proxy',
     'schedulerName',
+    'priorityClassName',
     'runtimeClassName',
   ],
   ...['livenessProbe', 'readinessProbe', 'startupProbe', 'initContainers', 'sidecarContainers'],

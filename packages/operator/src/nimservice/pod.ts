@@ -67,6 +67,7 @@ export function podTemplate(input: PodInput, container: string): { metadata: Fie
       enableServiceLinks: false,
       ...(runtimeClass ? { runtimeClassName: runtimeClass } : {}),
       ...(spec.schedulerName ? { schedulerName: spec.schedulerName } : {}),
+      ...(spec.priorityClassName ? { priorityClassName: spec.priorityClassName } : {}),
       securityContext: podSecurity(world.defaults, maker, spec),
       ...placement(world.defaults, { ...spec, pullSecrets: spec.image.pullSecrets }),
       ...(spec.initContainers?.length
