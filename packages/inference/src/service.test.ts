@@ -356,6 +356,8 @@ test('the paths of a NIM', async () => {
   assert.equal((await get('/v1/license')).name, 'apache-2.0')
   assert.ok((await get('/v1/version')).release)
   assert.match(await (await t.app.request('/v1/metrics')).text(), /inference_tokens_total\{model="smollm2/)
+  const gauge = new RegExp(`^vllm:num_requests_waiting\\{model_name="${MODEL}"\\} 0$`, 'm')
+  assert.match(await (await t.app.request('/v1/metrics')).text(), gauge)
   const document = await get('/openapi.json')
   assert.ok(document.paths['/v1/chat/completions'].post.requestBody)
 })

@@ -1,12 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Registry, tracing } from '@open-nemo/runtime'
 import { Counter, Histogram } from 'prom-client'
+import { type Load, showLoad } from './load.ts'
 import type { Engine } from './types.ts'
 
-/** Counts an engine's tokens and times its first ones, by base model. */
+/** Counts an engine's tokens, times its first ones, and shows what runs and waits, by base model. */
 export function metered(engine: Engine, metrics: Registry, model: string): Engine {
   const tokens = tokenCounter(metrics)
   const first = firstTokenTimes(metrics)
+  const load: Load = {
+    waiting: 0,
+    running: 0,
+    most() {
+      const state = engine.state()
+      return state.status === 'ready' ? state.model.sequences : undefined
+    },
+  }
+  const hide = showLoad(metrics, model, load)
   return {
     state: () => engine.state(),
     ready: (timeoutMs) => engine.ready(timeoutMs),
@@ -14,7 +24,10 @@ export function metered(engine: Engine, metrics: Registry, model: string): Engin
     rank: (request, signal) => engine.rank(request, signal),
     tokenize: (request, signal) => engine.tokenize(request, signal),
     unload: (key) => engine.unload(key),
-    stop: () => engine.stop(),
+    stop: () => {
+      hide()
+      return engine.stop()
+    },
     async *generate(request, signal) {
       const start = performance.now()
       let isFirst = true
@@ -23,9 +36,14 @@ export function metered(engine: Engine, metrics: Registry, model: string): Engin
         name: 'generate',
         attributes: { 'gen_ai.request.model': model },
       })
+      let phase: 'waiting' | 'running' = 'waiting'
+      load.waiting++
       try {
         for await (const event of engine.generate(request, signal)) {
           if (event.type === 'start') {
+            load.waiting--
+            load.running++
+            phase = 'running'
             tokens.inc({ model, kind: 'prompt' }, event.promptTokens)
             tokens.inc({ model, kind: 'cached' }, event.cachedTokens)
             span?.set({ 'gen_ai.usage.input_tokens': event.promptTokens })
@@ -42,6 +60,7 @@ export function metered(engine: Engine, metrics: Registry, model: string): Engin
         span?.fail(err)
         throw err
       } finally {
+        load[phase]--
         span?.end()
       }
     },
