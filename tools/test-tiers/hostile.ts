@@ -5,17 +5,19 @@ import { join } from 'node:path'
 import { SERVICE_NAMES } from '@open-nemo/contract'
 import { EnvironmentError } from '../../test/conformance/environments.ts'
 import { startTestPlatform, type TestPlatform } from '../../test/conformance/platform.ts'
-import { attack, FAST, SLOW, strayFiles } from '../../test/hostile/schemathesis.ts'
+import { attack, FAST, SLOW, strayFiles, THOROUGH } from '../../test/hostile/schemathesis.ts'
 import type { Outcome, Report } from './report.ts'
 
 const SEED = Number(process.env.HOSTILE_SEED ?? 20_261_124)
 
 /**
- * Requests made by schemathesis from each OpenAPI document, against a platform in a folder of its own. HOSTILE_EFFORT=slow
- * has it try minutes in place of seconds; HOSTILE_SEED changes what is tried.
+ * Requests made by schemathesis from each OpenAPI document, against a platform in a folder of its own: some for
+ * every operation in a minute, more with NEMO_SLOW=1, for minutes a document with HOSTILE_EFFORT=slow. HOSTILE_SEED
+ * changes what is tried.
  */
 export async function hostile(report: Report): Promise<void> {
-  const effort = process.env.HOSTILE_EFFORT === 'slow' ? SLOW : FAST
+  const some = process.env.NEMO_SLOW === '1' ? THOROUGH : FAST
+  const effort = process.env.HOSTILE_EFFORT === 'slow' ? SLOW : some
   const sandbox = await mkdtemp(join(tmpdir(), 'nemo-hostile-'))
   // Deep enough that a path with some `..` in it would still be seen.
   const [at, temporary, user] = ['a/b/c', 'tmp', 'user'].map((name) => join(sandbox, name)) as [
@@ -46,9 +48,13 @@ async function oneOf(
   { service, dir, effort }: { service: (typeof SERVICE_NAMES)[number]; dir: string; effort: typeof FAST },
 ): Promise<Outcome> {
   try {
-    const { cases, findings } = await attack(service, platform, { dir, effort, seed: SEED })
+    const { cases, operations, tried, findings } = await attack(service, platform, {
+      dir,
+      effort,
+      seed: SEED,
+    })
     if (findings.length > 0) return { name, outcome: 'failed', detail: findings.join('\n') }
-    console.log(`  ${service}: ${cases} requests`)
+    console.log(`  ${service}: ${cases} requests to ${tried.size} of ${operations.length} operations`)
     return { name, outcome: 'passed' }
   } catch (error) {
     if (error instanceof EnvironmentError) return { name, outcome: 'skipped', reason: error.message }
