@@ -207,6 +207,17 @@ test('LFS: batch, upload checked by its sha256, verify, commit, and nothing to d
       objects: { actions?: Record<string, { href: string }>; error?: { code: number } }[]
     }
   assert.equal((await ask('download')).objects[0]?.error?.code, 404)
+  for (const [hash_algo, status] of [
+    ['md5', 409],
+    ['sha256', 200],
+    [null, 200],
+    [5, 422],
+  ]) {
+    const body = { operation: 'upload', objects: [], hash_algo }
+    const response = await hub.post(`${lfs}/objects/batch`, body)
+    assert.equal(response.status, status, String(hash_algo))
+    if (status !== 200) assert.match(await response.text(), /hash_algo/)
+  }
   const lfsFile = { key: 'lfsFile', value: { path: 'w.bin', algo: 'sha256', oid, size: bytes.length } }
   assert.match((await errorOf(await hub.commit(id, [lfsFile]), 400)).detail, /w\.bin.*not been uploaded/)
   const href = new URL((await ask()).objects[0]?.actions?.upload?.href ?? '').pathname

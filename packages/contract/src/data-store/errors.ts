@@ -108,6 +108,11 @@ export const dataStoreErrors = defineErrors('data-store', {
     message: '{oid} is not the id of an LFS object',
     hint: 'Use the sha256 of the content, 64 hexadecimal digits in lower case',
   },
+  LFS_ALGORITHM: {
+    status: 409,
+    message: 'hash_algo {value} is not what LFS objects are named by here',
+    hint: 'Leave hash_algo out, or send "sha256" with the sha256 of each object as its oid',
+  },
   LFS_NOT_FOUND: {
     status: 404,
     message: 'the LFS object {oid} is not in {id}',

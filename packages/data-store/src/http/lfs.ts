@@ -16,6 +16,7 @@ import { type Hub, onDisk, originOf, param, pour, repoOf } from './request.ts'
 const batchBody = z.looseObject({
   operation: z.enum(['upload', 'download']),
   objects: z.array(z.looseObject({ oid: z.string(), size: z.int().min(0) })).max(10_000),
+  hash_algo: z.string().max(64).nullish(),
 })
 const verifyBody = z.looseObject({ oid: z.string(), size: z.int().min(0) })
 
@@ -100,6 +101,8 @@ async function batch(
   find: Find,
 ): Promise<Response> {
   const repos = await find(input as unknown as RouteInput<unknown>)
+  const algorithm = input.body.hash_algo || 'sha256'
+  if (algorithm !== 'sha256') throw dataStoreErrors.LFS_ALGORITHM({ value: JSON.stringify(algorithm) })
   const repo = repos[0] as Repo
   const base = `${originOf(input.c)}/v1/hf/${webPath(repo)}.git/info/lfs`
   const upload = input.body.operation === 'upload'
