@@ -212,6 +212,21 @@ test('embeddings in every shape of input, both encodings and fewer dimensions', 
   assert.deepEqual(t.engine.embedded.slice(-2), [[[2, 3, 4, 5]], [[2, 3, 4, 5]]])
 })
 
+test('what is wrong with a prompt is at the field that has it', async () => {
+  const overflow = new EngineError('context_overflow', 'x', { promptTokens: 9000, contextSize: 2048 })
+  for (const err of [overflow, new EngineError('bad_token', 'no'), new EngineError('empty_prompt', 'no')]) {
+    t.engine.script = [err]
+    for (const [path, field, body] of [
+      ['completions', 'prompt', { prompt: 'x' }],
+      ['chat/completions', 'messages', { messages }],
+    ] as const) {
+      const response = await t.post(`/v1/${path}`, { model: MODEL, ...body })
+      assert.deepEqual([response.status, (await response.json()).error.param], [400, field])
+    }
+  }
+  t.engine.script = ['Hel', 'lo']
+})
+
 test('more answers than the queue and all sequences can hold are refused for good', async () => {
   const small = await startTestService({ NEMO_ENGINE_QUEUE: '1' })
   const prompt = Array.from({ length: 256 }, () => 'a')

@@ -40,7 +40,7 @@ async function startChat(model: LocalModel, request: ChatRequest, ctx: AnswerCon
   const sampling = samplingOf(request, ctx.config, request.max_completion_tokens ?? request.max_tokens)
   const grammar = answerGrammar(request)
   checkContent(request.messages)
-  const target = await targetOf(model, ctx.config.NEMO_LOAD_WAIT * 1000)
+  const target = await targetOf(model, { waitMs: ctx.config.NEMO_LOAD_WAIT * 1000, field: 'messages' })
   const template = model.base.template(target.loaded)
   if (!template) throw errors.NO_CHAT_TEMPLATE({ model: model.name, field: 'model' })
   let text: string

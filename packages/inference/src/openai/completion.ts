@@ -21,7 +21,7 @@ async function startCompletion(
   const sampling = samplingOf(request, ctx.config, request.max_tokens)
   const grammar = answerGrammar({ response_format: request.response_format })
   const prompts = promptsOf(request.prompt)
-  const target = await targetOf(model, ctx.config.NEMO_LOAD_WAIT * 1000)
+  const target = await targetOf(model, { waitMs: ctx.config.NEMO_LOAD_WAIT * 1000, field: 'prompt' })
   const n = request.n ?? 1
   checkAnswers(target, ctx.config, { count: prompts.length * n, field: n > 1 ? 'n' : 'prompt' })
   const topLogprobs = request.logprobs ?? undefined

@@ -15,8 +15,11 @@ export interface Target {
   generate(request: Omit<GenerateRequest, 'adapter'>, signal: AbortSignal): AsyncGenerator<GenerateEvent>
 }
 
-/** Waits until the model can answer, at most `waitMs`. Throws MODEL_LOADING. */
-export async function targetOf(model: LocalModel, waitMs: number): Promise<Target> {
+/** Waits until the model can answer, at most `waitMs`. `field` is where requests have their prompt. Throws MODEL_LOADING. */
+export async function targetOf(
+  model: LocalModel,
+  { waitMs, field }: { waitMs: number; field: 'messages' | 'prompt' },
+): Promise<Target> {
   const { name, base, adapter } = model
   let loaded: LoadedModel
   try {
@@ -31,7 +34,7 @@ export async function targetOf(model: LocalModel, waitMs: number): Promise<Targe
       try {
         yield* base.engine.generate({ ...request, adapter }, signal)
       } catch (err) {
-        throw toApiError(err, name, loaded)
+        throw toApiError(err, name, { loaded, field })
       }
     },
   }
@@ -47,8 +50,12 @@ export function checkAnswers(
   if (count > most) throw errors.TOO_MANY_ANSWERS({ count, model: name, most, field })
 }
 
-/** The API error of an engine's failure; everything else is given back as it is. */
-export function toApiError(err: unknown, model: string, loaded?: LoadedModel): unknown {
+/** The API error of an engine's failure, at the field that has the prompt; everything else is given back as it is. */
+export function toApiError(
+  err: unknown,
+  model: string,
+  { loaded, field }: { loaded?: LoadedModel; field?: 'messages' | 'prompt' | 'tokens' } = {},
+): unknown {
   if (!(err instanceof EngineError)) return err
   const retry = (e: ApiError) => e.with({ 'retry-after': '2' })
   switch (err.code) {
@@ -66,11 +73,11 @@ export function toApiError(err: unknown, model: string, loaded?: LoadedModel): u
         prompt_tokens: err.details.promptTokens,
         context_size: err.details.contextSize,
         trained_size: loaded?.trainContextSize,
-        field: 'messages',
+        field,
       })
     case 'empty_prompt':
     case 'bad_token':
-      return errors.PROMPT_REFUSED({ reason: err.message, field: 'prompt' })
+      return errors.PROMPT_REFUSED({ reason: err.message, field })
     case 'bad_grammar':
       return errors.SCHEMA_NOT_SUPPORTED({ field: 'response_format or tools', reason: err.message })
     case 'adapter_failed':

@@ -49,7 +49,8 @@ test('what cannot be tokenized is refused with the reason', async () => {
   assert.equal((await ask('/tokenize', {})).status, 422)
   const bad = await ask('/detokenize', { tokens: [70_000] })
   assert.equal(bad.status, 400)
-  assert.match(JSON.stringify(bad.body), /token is not one of/)
+  assert.match(bad.body.error.message, /token is not one of/)
+  assert.equal(bad.body.error.param, 'tokens')
   assert.equal((await ask('/tokenize', { model: 'nobody', prompt: 'a' })).status, 404)
   const embedding = await ask('/tokenize', {
     model: (await (await t.app.request('/v1/models')).json()).data.find((m: { id: string }) =>

@@ -92,7 +92,7 @@ async function tokenize(on: TokenizeRoutes, body: TokenizeRequest, signal: Abort
   // A chat template writes the special tokens itself.
   const addSpecialTokens = body.add_special_tokens ?? !isChat
   const { tokens, pieces } = await base.engine.tokenize({ text, addSpecialTokens }, signal).catch((err) => {
-    throw toApiError(err, name, loaded)
+    throw toApiError(err, name, { loaded, field: isChat ? 'messages' : 'prompt' })
   })
   return {
     count: tokens.length,
@@ -105,7 +105,7 @@ async function tokenize(on: TokenizeRoutes, body: TokenizeRequest, signal: Abort
 async function detokenize(on: TokenizeRoutes, body: DetokenizeRequest, signal: AbortSignal) {
   const { name, base, loaded } = await localModel(on, body.model)
   const { text } = await base.engine.tokenize({ tokens: body.tokens }, signal).catch((err) => {
-    throw toApiError(err, name, loaded)
+    throw toApiError(err, name, { loaded, field: 'tokens' })
   })
   return { prompt: text }
 }
