@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { customFields, ownership } from '../common.ts'
 import { entityName, entityPathName } from '../names.ts'
+import { serverUrl } from '../urls.ts'
 
 const text = z.string().max(4096)
 
@@ -18,7 +19,7 @@ export const nimDeployment = z.looseObject({
 
 /** An OpenAI-compatible server; all its models, or those that are enabled, answer here under their own names. */
 export const externalEndpoint = z.looseObject({
-  host_url: z.url({ protocol: /^https?$/, error: 'must be an http or https URL' }),
+  host_url: serverUrl,
   api_key: z.string().max(4096).nullish(),
   enabled_models: z.array(z.string().min(1).max(1024)).max(1000).nullish(),
 })

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { customFields } from '../common.ts'
 import { entityName, entityPathName } from '../names.ts'
+import { serverUrl } from '../urls.ts'
 
 /** Carries the platform's own token, with which services read api keys in clear. Never sent by users. */
 export const INTERNAL_TOKEN_HEADER = 'x-nemo-internal-token'
@@ -19,7 +20,7 @@ export const entityOwnership = z.looseObject({
 })
 
 export const apiEndpoint = z.looseObject({
-  url: z.url({ protocol: /^https?$/, error: 'must be an http or https URL' }).max(2048),
+  url: serverUrl.max(2048),
   model_id: z.string().min(1).max(1024),
   api_key: z.string().max(8192).nullish(),
   format: z.enum(['nim', 'openai', 'lama_stack', 'llama_stack']).nullish(),
