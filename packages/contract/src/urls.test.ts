@@ -3,11 +3,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { externalEndpoint } from './deployment/schemas.ts'
 import { apiEndpoint } from './entity-store/schemas.ts'
-import { evaluationEndpoint } from './evaluation/schemas.ts'
 
 const SCHEMAS = [
   ['api_endpoint', (url: string) => apiEndpoint.safeParse({ url, model_id: 'm' })],
-  ['api_endpoint of an evaluation', (url: string) => evaluationEndpoint.safeParse({ url, model_id: 'm' })],
   ['external_endpoint', (url: string) => externalEndpoint.safeParse({ host_url: url })],
 ] as const
 

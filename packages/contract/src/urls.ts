@@ -3,7 +3,7 @@ import { z } from 'zod'
 
 /**
  * The address of a server by HTTP. A user or password in it would be shown wherever the address is, in answers, logs and
- * errors, while keys that have their own field are masked.
+ * errors, while keys that have their own field are masked. (Evaluation masks them in addresses too, and takes them.)
  */
 export const serverUrl = z
   .url({ protocol: /^https?$/, error: 'must be an http or https URL' })

@@ -2,7 +2,6 @@
 import { z } from 'zod'
 import { customFields, ownership } from '../common.ts'
 import { entityName, entityPathName } from '../names.ts'
-import { serverUrl } from '../urls.ts'
 
 export const TARGET_TYPES = ['model', 'cached_outputs', 'retriever', 'rag', 'rows', 'dataset'] as const
 export type TargetType = (typeof TARGET_TYPES)[number]
@@ -23,7 +22,7 @@ const named = {
 
 /** A model's endpoint: a base URL (`…/v1`) or the full URL of one operation (`…/v1/chat/completions`). */
 export const evaluationEndpoint = z.looseObject({
-  url: serverUrl.max(4096),
+  url: z.url({ protocol: /^https?$/, error: 'must be an http or https URL' }).max(4096),
   model_id: z.string().min(1).max(1024),
   api_key: z.string().max(8192).nullish(),
   format: z.enum(['nim', 'openai', 'lama_stack', 'llama_stack']).nullish(),

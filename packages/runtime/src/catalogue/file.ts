@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs'
 import { mkdir, open, readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
+import { serverUrl } from '@open-nemo/contract/urls.ts'
 import { z } from 'zod'
 import { acquireLock } from '../cache/lock.ts'
 import { CatalogueError } from './errors.ts'
@@ -51,7 +52,7 @@ export const modelEntry = z.discriminatedUnion('kind', [
     context_size: z.number().int().nonnegative().default(0),
     num_parameters: z.number().int().nonnegative().default(0),
     api_endpoint: z.strictObject({
-      url: z.url({ protocol: /^https?$/, error: 'must be an http or https URL' }),
+      url: serverUrl,
       model_id: z.string().min(1),
       api_key: z.string().optional(),
     }),

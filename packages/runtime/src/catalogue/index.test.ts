@@ -117,6 +117,14 @@ describe('loadCatalogue', () => {
     await assert.rejects(load(), /models\[0\] \(a\/b\): api_endpoint\.url: must be an http or https URL/)
     await write({ models: [{ kind: 'onnx', id: 'a/b' }] })
     await assert.rejects(load(), /models\[0\] \(a\/b\): kind/)
+    const told = { url: 'https://me:hunter2@x', model_id: 'm' }
+    await write({ models: [{ kind: 'upstream', id: 'a/b', api_endpoint: told }] })
+    await assert.rejects(load(), (err: Error) => {
+      assert.match(err.message, /models\[0\] \(a\/b\): api_endpoint\.url: must not have a user or password/)
+      assert.doesNotMatch(err.message, /hunter2/)
+      return true
+    })
+
     const good = { kind: 'upstream', id: 'a/b', api_endpoint: { url: 'http://x', model_id: 'm' } }
     await write({ models: [good, good] })
     await assert.rejects(load(), /a\/b is given twice/)
