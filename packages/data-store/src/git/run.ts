@@ -5,6 +5,9 @@ import { Limiter } from '../storage/locks.ts'
 /** What git needs from us: no hooks, no user or system settings, one author, nothing asked on a terminal. */
 const SETTINGS = [
   'core.hooksPath=/dev/null',
+  // a program, which the check of a push would run
+  'core.alternateRefsCommand=true',
+  'core.fsmonitor=false',
   'core.fsync=all',
   'core.fsyncMethod=fsync',
   'core.compression=1',

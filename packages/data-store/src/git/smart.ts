@@ -13,6 +13,8 @@ export type PackService = 'upload-pack' | 'receive-pack'
 const UPLOAD = ['uploadpack.allowFilter=true', 'uploadpack.allowAnySHA1InWant=false']
 const RECEIVE = [
   'transfer.fsckObjects=true',
+  // stronger than the one above, which a repository's own settings would outdo
+  'receive.fsckObjects=true',
   'receive.autogc=false',
   'receive.updateServerInfo=false',
   'receive.advertisePushOptions=false',

@@ -1,59 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from 'node:assert/strict'
-import { execFile, execFileSync } from 'node:child_process'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { execFileSync } from 'node:child_process'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { promisify } from 'node:util'
 import { gzipSync } from 'node:zlib'
-import { serve } from '@open-nemo/runtime'
-import { file, startForTest } from '../testing.ts'
+import { startForGit } from '../git.testing.ts'
+import { file } from '../testing.ts'
 
 const lfs = isInstalled('git', ['lfs', 'version'])
 
 describe('git over HTTP', () => {
-  let hub: Awaited<ReturnType<typeof startForTest>>
+  let server: Awaited<ReturnType<typeof startForGit>>
+  let hub: typeof server.hub
   let url: string
-  let stop: () => Promise<void>
   let dir: string
+  const git = (cwd: string, ...args: string[]) => server.git(cwd, ...args)
+  const clone = (path: string, name: string) => server.clone(path, name)
 
   before(async () => {
-    hub = await startForTest({ env: { NEMO_DATA_STORE_GC_AGE: '0' } })
-    const listener = await serve({
-      fetch: (request, bindings) => hub.app.fetch(request, bindings),
-      host: '127.0.0.1',
-      port: 0,
-    })
-    url = `http://127.0.0.1:${listener.port}`
-    stop = () => listener.close()
-    dir = await mkdtemp(join(tmpdir(), 'nemo-git-'))
+    server = await startForGit({ NEMO_DATA_STORE_GC_AGE: '0' })
+    ;({ hub, url, dir } = server)
     await hub.client.createRepo({ type: 'dataset', id: 'team/data' })
     await hub.client.createRepo({ type: 'model', id: 'team/model' })
   })
-  after(async () => {
-    await stop()
-    await hub.close()
-    await rm(dir, { recursive: true, force: true })
-  })
-
-  /** Runs git as a user with no settings; rejects with what git printed. */
-  async function git(cwd: string, ...args: string[]): Promise<string> {
-    const who = ['-c', 'user.name=t', '-c', 'user.email=t@t', '-c', 'init.defaultBranch=main']
-    const env = { PATH: process.env.PATH, HOME: dir, GIT_CONFIG_NOSYSTEM: '1', GIT_TERMINAL_PROMPT: '0' }
-    const { stdout, stderr } = await promisify(execFile)('git', [...who, ...args], {
-      cwd,
-      env,
-      timeout: 60_000,
-    })
-    return stdout + stderr
-  }
-
-  async function clone(path: string, name: string): Promise<string> {
-    await git(dir, 'clone', '-q', `${url}${path}`, name)
-    return join(dir, name)
-  }
+  after(() => server.close())
 
   it('clones what the hub committed and pushes what the hub then serves', async () => {
     await hub.commit('team/data', [file('a.txt', 'one')])
