@@ -13,6 +13,7 @@ import { workloadName } from './dispatcher.ts'
 import { createArgoLauncher, createKubernetesLauncher } from './launchers.ts'
 import type { Launcher, PodSpec } from './types.ts'
 
+const OWNER = { apiVersion: 'apps/v1', kind: 'ReplicaSet', name: 'evaluator-1', uid: 'u' }
 const OWN: PodSpec = {
   serviceAccountName: 'own',
   nodeName: 'node-1',
@@ -46,7 +47,8 @@ function fakeApi() {
     namespace: 'ns',
     async call(method, path, body) {
       const [bare = ''] = path.split('?')
-      if (path === '/api/v1/namespaces/ns/pods/me') return { spec: OWN } as never
+      if (path === '/api/v1/namespaces/ns/pods/me')
+        return { spec: OWN, metadata: { ownerReferences: [{ ...OWNER, controller: true }] } } as never
       if (method === 'POST') {
         const key = `${path}/${(body as Body).metadata.name}`
         if (objects.has(key)) throw new KubernetesError(409, 'exists')

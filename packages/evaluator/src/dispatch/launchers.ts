@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type KubernetesApi, KubernetesError } from '@open-nemo/runtime/executors/index.ts'
 import type { Launcher, PodSpec, WorkloadState } from './types.ts'
-import { argoWorkflow, batchJob, podSpecOf } from './workloads.ts'
+import { argoWorkflow, batchJob, type Owner, podSpecOf } from './workloads.ts'
 
 type Env = Record<string, string | undefined>
 
@@ -13,8 +13,9 @@ export function createKubernetesLauncher(api: KubernetesApi, env: Env, podName: 
   }
   return {
     async launch({ name, job }) {
-      const pod = podSpecOf(await ownPod(api, podName), env, job)
-      await unless(409, api.call('POST', jobs, batchJob({ name, job, pod })))
+      const { spec, owners } = await ownPod(api, podName)
+      const pod = podSpecOf(spec, env, job)
+      await unless(409, api.call('POST', jobs, batchJob({ name, job, pod, owners })))
     },
     async state(name) {
       const found = await unless(404, api.call<{ status?: JobStatus }>('GET', `${jobs}/${name}`))
@@ -66,8 +67,10 @@ export function createArgoLauncher(
   }
   return {
     async launch({ name, job }) {
-      const pod = podSpecOf(await ownPod(api, on.podName), env, job)
-      await unless(409, call('POST', '', { workflow: argoWorkflow({ name, job, pod, command: on.command }) }))
+      const { spec, owners } = await ownPod(api, on.podName)
+      const pod = podSpecOf(spec, env, job)
+      const workflow = argoWorkflow({ name, job, pod, owners, command: on.command })
+      await unless(409, call('POST', '', { workflow }))
     },
     async state(name) {
       const fields = '?fields=metadata.name,status.phase'
@@ -85,8 +88,23 @@ export function createArgoLauncher(
   }
 }
 
-async function ownPod(api: KubernetesApi, name: string): Promise<PodSpec> {
-  return (await api.call<{ spec: PodSpec }>('GET', `/api/v1/namespaces/${api.namespace}/pods/${name}`)).spec
+/**
+ * The evaluator's own pod, and what owns it: its ReplicaSet, which outlives rollouts and goes with the evaluator. What
+ * is made for a job goes with it, too.
+ */
+async function ownPod(api: KubernetesApi, name: string): Promise<{ spec: PodSpec; owners: Owner[] }> {
+  const path = `/api/v1/namespaces/${api.namespace}/pods/${name}`
+  const { spec, metadata } = await api.call<{ spec: PodSpec; metadata?: { ownerReferences?: Owner[] } }>(
+    'GET',
+    path,
+  )
+  const owners = (metadata?.ownerReferences ?? []).map(({ apiVersion, kind, name, uid }) => ({
+    apiVersion,
+    kind,
+    name,
+    uid,
+  }))
+  return { spec, owners }
 }
 
 /** The answer, or undefined when it is this refusal. */

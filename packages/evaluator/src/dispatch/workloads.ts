@@ -47,8 +47,16 @@ export function podSpecOf(own: PodSpec, env: Env, job: string): PodSpec {
   }
 }
 
+/** What takes an object with it when it goes. */
+export interface Owner {
+  apiVersion: string
+  kind: string
+  name: string
+  uid: string
+}
+
 /** A batch Job with that pod. It is not tried again by Kubernetes: the job's own lease says who goes on. */
-export function batchJob(args: { name: string; job: string; pod: PodSpec }): Manifest {
+export function batchJob(args: { name: string; job: string; pod: PodSpec; owners?: Owner[] }): Manifest {
   return {
     apiVersion: 'batch/v1',
     kind: 'Job',
@@ -72,6 +80,7 @@ export function argoWorkflow(args: {
   name: string
   job: string
   pod: PodSpec
+  owners?: Owner[]
   command: readonly string[]
 }): Manifest {
   const { containers, volumes, serviceAccountName } = args.pod
@@ -95,8 +104,14 @@ export function argoWorkflow(args: {
   }
 }
 
-function metadataOf({ name, job }: { name: string; job: string }): Manifest {
-  return { name, labels: { [LABEL]: 'nemo-evaluator' }, annotations: { [JOB_ANNOTATION]: job } }
+function metadataOf(args: { name: string; job: string; owners?: Owner[] }): Manifest {
+  const { name, job, owners = [] } = args
+  return {
+    name,
+    labels: { [LABEL]: 'nemo-evaluator' },
+    annotations: { [JOB_ANNOTATION]: job },
+    ...(owners.length > 0 ? { ownerReferences: owners } : {}),
+  }
 }
 
 function shareable(volume: Volume): Volume {
