@@ -69,6 +69,7 @@ test('a batch Job has the evaluator’s own image, environment and security, and
   await launcher.launch({ name: 'w', job: 'eval-A' })
   await launcher.launch({ name: 'w', job: 'eval-A' })
   const job = objects.get('/apis/batch/v1/namespaces/ns/jobs/w')
+  assert.deepEqual(job.metadata.ownerReferences, [OWNER])
   const pod = job.spec.template.spec
   assert.deepEqual(pod.containers[0].args, ['evaluate-job', 'eval-A'])
   assert.equal(pod.containers[0].image, 'reg/services:1')
