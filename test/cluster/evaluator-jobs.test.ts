@@ -7,13 +7,13 @@ import { request } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { createArgoLauncher, createKubernetesLauncher } from '@open-nemo/evaluator/dispatch/launchers.ts'
 import type { KubeObject } from '@open-nemo/operator/framework/types.ts'
 import { CLUSTER, resourceOf, SAMPLES } from '@open-nemo/operator/nemo-service/samples.ts'
 import { fakeWorld } from '@open-nemo/operator/pod-basics/testing.ts'
 import { createKubernetesApi, KubernetesError } from '@open-nemo/runtime/executors/index.ts'
 import { type ControlPlane, startControlPlane } from '../../packages/cli/src/lab/index.ts'
+import { until } from './support/until.ts'
 
 const NS = 'evaluation'
 const COMMAND = ['/usr/local/bin/node', '/opt/open-nemo/packages/cli/src/main.ts']
@@ -162,13 +162,4 @@ function argoServer(server: string, ca: string): typeof globalThis.fetch {
     sent.end(body && JSON.stringify(body))
     return promise
   }
-}
-
-async function until(check: () => Promise<boolean>, ms = 60_000): Promise<void> {
-  const begun = Date.now()
-  while (Date.now() - begun < ms) {
-    if (await check()) return
-    await sleep(200)
-  }
-  assert.fail(`not within ${ms} ms: ${check}`)
 }

@@ -21,6 +21,7 @@ import { cacheDir } from '../../tools/test-tiers/cache.ts'
 import { infraChart, instancesChart, type KubeObject, noHelm, render } from '../charts/helm.ts'
 import { everyResource, namedByThem, type Resource, withoutOptions } from './support/every-resource.ts'
 import { neededFor, type Rule, rightsOf } from './support/rights.ts'
+import { until } from './support/until.ts'
 
 const NS = 'operators'
 const PUBLISHED: PublishedCrd[] = ['httproutes', 'servicemonitors']
@@ -263,12 +264,3 @@ const kubeconfig = (server: string) =>
     users: [{ name: 'nobody', user: {} }],
     'current-context': 'c',
   })
-
-async function until(check: () => Promise<boolean>, ms = 60_000): Promise<void> {
-  const begun = Date.now()
-  while (Date.now() - begun < ms) {
-    if (await check()) return
-    await sleep(200)
-  }
-  assert.fail(`not within ${ms} ms: ${check}`)
-}

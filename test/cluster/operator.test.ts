@@ -15,6 +15,7 @@ import { CLUSTER, SAMPLES } from '@open-nemo/operator/nemo-service/samples.ts'
 import { FaultProxy } from '@open-nemo/operator/testing/fault-proxy.ts'
 import { silentLogger } from '@open-nemo/runtime/telemetry/log.ts'
 import { type ControlPlane, startControlPlane } from '../../packages/cli/src/lab/index.ts'
+import { until } from './support/until.ts'
 
 const NS = 'operators'
 const CRDS = 'deploy/nemo-instances/crds'
@@ -250,17 +251,3 @@ const claimSpec = (kind: string) =>
   kind === 'PersistentVolumeClaim'
     ? { spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } } } }
     : {}
-
-async function until(check: () => unknown, ms = 10_000 * SLOWER): Promise<void> {
-  const begun = Date.now()
-  let last: unknown
-  while (Date.now() - begun < ms) {
-    try {
-      if (await check()) return
-    } catch (err) {
-      last = err
-    }
-    await sleep(100)
-  }
-  assert.fail(`not within ${ms} ms: ${check}${last ? `; ${last}` : ''}`)
-}

@@ -8,6 +8,7 @@ import { createResidency } from '../engine/on-demand.ts'
 import { createPlaces, type Places } from '../engine/places.ts'
 import { startEngine } from '../engine/supervisor.ts'
 import type { Engine } from '../engine/types.ts'
+import { wholeInputs } from '../engine/whole-inputs.ts'
 import type { EngineStarter } from '../models/base-models.ts'
 import { readVocabulary, writeBertGguf } from './bert-gguf.ts'
 import { type WordPiece, wordPiece } from './wordpiece.ts'
@@ -89,16 +90,7 @@ function startEmbedder(
     locate: async (say) => {
       const folder = await ctx.catalogue.ensureFiles(parent, ({ message }) => say(message))
       tokenizer = wordPiece(await readVocabulary(folder))
-      return {
-        modelPath: path ?? (await ensureBertGguf(ctx.cacheDir, parent, folder)),
-        threads: config.NEMO_ENGINE_THREADS,
-        contextSize,
-        sequences: 1,
-        adapterContextSize: contextSize,
-        adapterSequences: 1,
-        maxAdapters: 1,
-        maxQueue: config.NEMO_ENGINE_QUEUE,
-      }
+      return wholeInputs(config, path ?? (await ensureBertGguf(ctx.cacheDir, parent, folder)), contextSize)
     },
   })
   return {

@@ -5,6 +5,7 @@ import type { InferenceConfig } from '../config.ts'
 import { createPlaces, type Places } from '../engine/places.ts'
 import { startEngine } from '../engine/supervisor.ts'
 import type { Engine } from '../engine/types.ts'
+import { wholeInputs } from '../engine/whole-inputs.ts'
 import type { CatalogueModel, EngineStarter } from '../models/base-models.ts'
 
 const WORKER = fileURLToPath(new URL('../engine/worker/ranking.ts', import.meta.url))
@@ -32,16 +33,10 @@ export function createRankers(
     const engine = start({
       log: ctx.log.child({ model: model.id }),
       workerFile: WORKER,
-      locate: async (say) => ({
-        modelPath: (await ctx.catalogue.ensureGguf(model, ({ message }) => say(message))).path,
-        threads: config.NEMO_ENGINE_THREADS,
-        contextSize,
-        sequences: 1,
-        adapterContextSize: contextSize,
-        adapterSequences: 1,
-        maxAdapters: 1,
-        maxQueue: config.NEMO_ENGINE_QUEUE,
-      }),
+      locate: async (say) => {
+        const { path } = await ctx.catalogue.ensureGguf(model, ({ message }) => say(message))
+        return wholeInputs(config, path, contextSize)
+      },
     })
     return { engine, ...createPlaces(config.NEMO_ENGINE_QUEUE) }
   }
