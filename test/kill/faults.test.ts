@@ -147,7 +147,9 @@ test('a damaged file of the store is an error, never other bytes, and everything
   }
 })
 
-test('an adapter that cannot be read is refused with the reason, and the base model is served', { skip }, async () => {
+test('an adapter that cannot be read is refused with the reason, and the base model is served', {
+  skip,
+}, async () => {
   const victim = await started('adapter')
   try {
     await prepare({ victim })
